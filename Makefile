@@ -1,0 +1,187 @@
+# GNU make.  "make help" says what there is; everything made lands in build/.
+
+PREFIX   = /usr/local
+BINDIR   = $(PREFIX)/bin
+MANDIR   = $(PREFIX)/share/man
+
+TARGET   = 7.9.0p0,distro
+SCENARIOS = scenarios
+JOBS     = $(shell nproc)
+
+# SAN=1 builds and uses a driver with sanitizers; it does not disturb the other.
+ifdef SAN
+O        = build/san
+SANFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	   -fno-omit-frame-pointer
+else
+O        = build
+endif
+
+# V=1 shows the compiler's command lines.
+ifndef V
+Q        = @
+endif
+
+RESULTS  = build/results
+DRIVER   = $(O)/smtpdtest
+PYTHON   = /usr/bin/python3
+
+CFLAGS   = -g -O2
+WERROR   = -Werror
+WARN     = -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes \
+	   -Wmissing-prototypes -Wold-style-definition -Wwrite-strings \
+	   -Wpointer-arith -Wformat-security -Wvla
+# libbsd has sys/tree.h, which wants __unused from a BSD's sys/cdefs.h.
+DEFS     = -D_GNU_SOURCE -D'__unused=__attribute__((__unused__))'
+ALLFLAGS = -std=c11 $(DEFS) -iquote harness $(CFLAGS) $(SANFLAGS) $(WARN)
+LIBS     = libevent libevent_openssl openssl libpcre2-8 jansson libbsd-overlay
+
+SRCS     = $(wildcard harness/*.c)
+TESTSRCS = $(wildcard harness/tests/test_*.c)
+OBJS     = $(SRCS:harness/%.c=$(O)/obj/%.o)
+TESTOBJS = $(TESTSRCS:harness/%.c=$(O)/obj/%.o)
+TESTS    = $(TESTSRCS:harness/%.c=$(O)/%)
+MANPAGES = $(wildcard harness/*.[1-9])
+
+all: $(DRIVER)
+
+help:
+	@echo 'make           build the driver, $(DRIVER)'
+	@echo 'make run       run the scenarios [TARGET=a,b] [SCENARIOS=path...] [JOBS=n]'
+	@echo 'make check     unit tests, linters, then everything under pytest'
+	@echo 'make bench     measure'
+	@echo 'make man       check the man pages and format them into build/man/'
+	@echo 'make install   into $$(DESTDIR)$$(PREFIX), $(PREFIX) by default'
+	@echo 'make clean     remove all but the targets, which take long to build'
+	@echo 'make distclean remove build/'
+	@echo 'SAN=1          with any of these: a driver with ASan and UBSan'
+	@echo 'V=1            show the commands of the compiler'
+	@echo 'Targets: the releases "ci/target --list" prints, distro, src:DIR'
+
+# --- set-up -----------------------------------------------------------------
+
+# run, check and bench install what is missing.  A plain "make" only says so:
+# building one program should not change the machine.  ci/deps finds out what
+# there is in an instant, so it is asked each time rather than trusting a stamp.
+ifneq ($(filter check,$(MAKECMDGOALS)),)
+DEPS = deps-all
+else ifneq ($(filter run bench,$(MAKECMDGOALS)),)
+DEPS = deps-run
+endif
+
+deps-%:
+	@ci/deps $*
+
+certs: | $(DEPS)
+	@fixtures/certs/make-certs build/certs
+
+# --- the driver ---------------------------------------------------------------
+
+# What pkg-config says is kept in a file that the compiler reads, so that it is
+# asked once and not before the libraries are installed.
+$(O)/pkg.%: Makefile | $(DEPS)
+	@mkdir -p $(@D)
+	@pkg-config --print-errors --$* $(LIBS) >$@.new || \
+	    { echo 'the libraries of the driver are missing: "ci/deps run" installs them' >&2; exit 2; }
+	@mv $@.new $@
+
+$(DRIVER): $(OBJS) $(O)/pkg.libs
+	@echo 'ld $@'
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(OBJS) @$(O)/pkg.libs -lm
+
+$(O)/obj/%.o: harness/%.c $(O)/pkg.cflags Makefile
+	@mkdir -p $(@D)
+	@echo 'cc $<'
+	$(Q)$(CC) $(ALLFLAGS) @$(O)/pkg.cflags -MMD -MP -c -o $@ $<
+
+$(TESTS): $(O)/tests/%: $(O)/obj/tests/%.o $(OBJS) $(O)/pkg.libs
+	@mkdir -p $(@D)
+	@echo 'ld $@'
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $< $(filter-out %/main.o,$(OBJS)) \
+	    @$(O)/pkg.libs -lm -lcmocka
+
+-include $(OBJS:.o=.d) $(TESTOBJS:.o=.d)
+
+# --- running ------------------------------------------------------------------
+
+run: $(DRIVER) certs
+	@mkdir -p $(RESULTS)
+	@targets=$$(ci/target --usable '$(TARGET)') || exit; \
+	    $(DRIVER) run -j $(JOBS) $$(printf -- '--target %s ' $$targets) \
+	    --junit $(RESULTS)/junit.xml --tap $(RESULTS)/run.tap \
+	    --json $(RESULTS)/run.json $(SCENARIOS)
+
+bench: $(DRIVER) certs
+	ci/bench
+
+# pytest comes last: what it says at the end is the verdict.  Its status would
+# be lost in the pipe, hence the file.
+check: unit cppcheck lint-man certs
+	@targets=$$(ci/target --usable '$(TARGET)') || exit; \
+	    export TARGET=$$(echo $$targets | tr ' ' ,) SMTPDTEST=$(CURDIR)/$(DRIVER); \
+	    { $(PYTHON) -B -m pytest -n $(JOBS) -p no:cacheprovider --timeout 900 \
+	    --junitxml=$(RESULTS)/pytest.xml scenarios harness/tests; \
+	    echo $$? >$(RESULTS)/pytest.status; } 2>&1 | tee $(RESULTS)/pytest.log; \
+	    exit $$(cat $(RESULTS)/pytest.status)
+
+unit: $(DRIVER) $(TESTS)
+	@mkdir -p $(RESULTS)
+	@[ -n '$(TESTS)' ] || { echo 'unit: there is no harness/tests/test_*.c' >&2; exit 1; }
+	@for t in $(TESTS); do \
+	    log=$(RESULTS)/$${t##*/}.log; \
+	    timeout 300 $$t >$$log 2>&1 || \
+		{ st=$$?; cat $$log; echo "unit: $$t failed ($$st)" >&2; exit 1; }; \
+	    echo "unit: $${t##*/}: $$(grep -c '\[       OK' $$log) passed"; \
+	done
+
+# cppcheck reads no system headers, yet has to know the macros of these.  Of what
+# it says, left out are calls "not threadsafe" (nothing here has threads) and
+# partly filled structs passed on, which a key for RB_FIND always is.
+SYSINC   = /usr/include
+CPPCHECK = cppcheck --quiet --error-exitcode=1 --std=c11 \
+	   --library=posix --library=gnu --library=bsd \
+	   --enable=warning,performance,portability --inline-suppr \
+	   --suppress=readdirCalled --suppress=getpwnamCalled \
+	   --suppress=getpwuidCalled --suppress=ctuuninitvar \
+	   --include=$(SYSINC)/bsd/sys/queue.h --include=$(SYSINC)/bsd/sys/tree.h \
+	   --include=$(SYSINC)/jansson.h -D_GNU_SOURCE -D__unused= -Iharness
+
+cppcheck: | $(DEPS)
+	@mkdir -p $(RESULTS) build/cppcheck
+	@$(CPPCHECK) --cppcheck-build-dir=build/cppcheck -j $(JOBS) harness \
+	    2>$(RESULTS)/cppcheck.log || { cat $(RESULTS)/cppcheck.log; exit 1; }
+	@echo 'cppcheck: clean'
+
+# A reference to a manual this machine lacks, such as smtpd(8), is not a fault.
+lint-man: | $(DEPS)
+	@mkdir -p $(RESULTS)
+	@[ -n '$(MANPAGES)' ] || { echo 'lint-man: there are no man pages' >&2; exit 1; }
+	@mandoc -Tlint $(MANPAGES) >$(RESULTS)/mandoc.all || :
+	@! grep -v 'referenced manual not found' $(RESULTS)/mandoc.all
+	@echo 'mandoc: clean'
+
+# --- the rest -----------------------------------------------------------------
+
+man: lint-man
+	@mkdir -p build/man
+	@for m in $(MANPAGES); do \
+	    mandoc -Tascii -Owidth=80 $$m | sed 's/.\x08//g' >build/man/$${m##*/}.txt && \
+	    mandoc -Thtml $$m >build/man/$${m##*/}.html || exit 1; done
+	@ls build/man/*
+
+install: $(DRIVER)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	install -m 755 $(DRIVER) $(DESTDIR)$(BINDIR)/smtpdtest
+	install -m 644 harness/smtpdtest.1 $(DESTDIR)$(MANDIR)/man1/
+	install -m 644 harness/smtpdtest.5 $(DESTDIR)$(MANDIR)/man5/
+
+clean:
+	rm -rf build/obj build/tests build/san build/smtpdtest build/pkg.* \
+	    build/cppcheck build/certs build/man build/results build/report
+
+distclean:
+	rm -rf build
+
+.PHONY: all help certs run bench check unit cppcheck lint-man man install clean distclean
+.SECONDARY: $(OBJS) $(TESTOBJS) $(O)/pkg.cflags $(O)/pkg.libs
+.DELETE_ON_ERROR:

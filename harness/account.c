@@ -1,0 +1,428 @@
+#include <sys/tree.h>
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "account.h"
+
+/* Fields smtpd may put on top or add where they are missing. */
+static const char *const added_fields[] = {
+	"Return-Path:", "Delivered-To:", "Received:", "X-Spam:", "Date:",
+	"Message-ID:", NULL
+};
+
+struct promised {
+	TAILQ_ENTRY(promised) entry;
+	enum promise	 kind;
+	char		*who;		/* the session, for messages */
+	char		*sender;
+	char		**rcpts;
+	int		*got;		/* arrivals of each */
+	size_t		 nrcpts;
+	char		*header;	/* LF, with the empty line if there is one */
+	uint64_t	 digest;	/* of the body */
+	size_t		 bodylen;
+	struct promised	*same;		/* an older one with the same digest */
+};
+
+struct fate {
+	STAILQ_ENTRY(fate) entry;
+	char		*rcpt;
+	int		 copies;
+};
+
+/* Messages by digest of their body. */
+struct shelf {
+	RB_ENTRY(shelf)	 entry;
+	uint64_t	 digest;
+	struct promised	*first;
+};
+RB_HEAD(shelves, shelf);
+
+struct account {
+	TAILQ_HEAD(, promised) promised;
+	struct arrivals	 arrivals;
+	STAILQ_HEAD(, fate) fates;
+	struct shelves	 shelves;
+	unsigned long	 npromised, narrived;
+};
+
+static int
+shelf_cmp(const struct shelf *a, const struct shelf *b)
+{
+	return a->digest < b->digest ? -1 : a->digest > b->digest;
+}
+
+RB_GENERATE_STATIC(shelves, shelf, entry, shelf_cmp)
+
+struct account *
+account_new(void)
+{
+	struct account *a = xcalloc(1, sizeof(*a));
+
+	TAILQ_INIT(&a->promised);
+	TAILQ_INIT(&a->arrivals);
+	STAILQ_INIT(&a->fates);
+	RB_INIT(&a->shelves);
+	return a;
+}
+
+void
+account_free(struct account *a)
+{
+	struct promised *p;
+	struct arrival *v;
+	struct shelf *s, *next;
+	struct fate *f;
+	size_t i;
+
+	while ((p = TAILQ_FIRST(&a->promised)) != NULL) {
+		TAILQ_REMOVE(&a->promised, p, entry);
+		for (i = 0; i < p->nrcpts; i++)
+			free(p->rcpts[i]);
+		free(p->rcpts);
+		free(p->got);
+		free(p->who);
+		free(p->sender);
+		free(p->header);
+		free(p);
+	}
+	while ((v = TAILQ_FIRST(&a->arrivals)) != NULL) {
+		TAILQ_REMOVE(&a->arrivals, v, entry);
+		free(v->rcpt);
+		free(v->text);
+		free((char *)v->place);
+		free(v);
+	}
+	while ((f = STAILQ_FIRST(&a->fates)) != NULL) {
+		STAILQ_REMOVE_HEAD(&a->fates, entry);
+		free(f->rcpt);
+		free(f);
+	}
+	RB_FOREACH_SAFE(s, shelves, &a->shelves, next) {
+		RB_REMOVE(shelves, &a->shelves, s);
+		free(s);
+	}
+	free(a);
+}
+
+/*
+ * The length of the header with its empty line; all of it when there is no
+ * empty line and everything looks like fields, 0 when the text starts with a
+ * body.
+ */
+static size_t
+header_len(const char *text, size_t len)
+{
+	const char *s = text, *e = text + len, *nl, *colon;
+	size_t n;
+
+	while (s < e) {
+		if ((nl = memchr(s, '\n', (size_t)(e - s))) == NULL)
+			nl = e - 1;
+		n = (size_t)(nl - s) + 1;
+		if (n == 1)
+			return (size_t)(s - text) + 1;
+		colon = memchr(s, ':', n);
+		if (*s != ' ' && *s != '\t' && (colon == NULL || colon == s))
+			return (size_t)(s - text);
+		s = nl + 1;
+	}
+	return len;
+}
+
+/* CRLF to LF; also takes the doubled dots off if the text was stuffed. */
+static void
+to_lf(const char *text, size_t len, int stuffed, struct buf *out)
+{
+	const char *e = text + len, *nl;
+	size_t n;
+
+	while (text < e) {
+		nl = memchr(text, '\n', (size_t)(e - text));
+		n = nl == NULL ? (size_t)(e - text) : (size_t)(nl - text);
+		if (stuffed && *text == '.' && n > 0)
+			text++, n--;
+		if (nl != NULL && n > 0 && text[n - 1] == '\r')
+			buf_add(out, text, n - 1);
+		else
+			buf_add(out, text, n);
+		if (nl == NULL)
+			break;
+		buf_add(out, "\n", 1);
+		text += n + 1;
+	}
+}
+
+void
+account_promise(struct account *a, enum promise kind, const char *who,
+    const char *sender, char *const *rcpts, size_t nrcpts, const char *text,
+    size_t len)
+{
+	struct promised *p = xcalloc(1, sizeof(*p));
+	struct shelf key, *s;
+	struct buf b = { 0 };
+	size_t h, i;
+
+	to_lf(text, len, 1, &b);
+	h = b.len == 0 ? 0 : header_len(b.data, b.len);
+	p->kind = kind;
+	p->who = xstrdup(who);
+	p->sender = xstrdup(sender);
+	p->nrcpts = nrcpts;
+	p->rcpts = xcalloc(nrcpts + 1, sizeof(char *));
+	p->got = xcalloc(nrcpts + 1, sizeof(int));
+	for (i = 0; i < nrcpts; i++)
+		p->rcpts[i] = xstrdup(rcpts[i]);
+	p->header = xcalloc(1, h + 1);
+	if (h > 0)
+		memcpy(p->header, b.data, h);
+	p->bodylen = b.len - h;
+	p->digest = fnv64(b.len == 0 ? "" : b.data + h, p->bodylen);
+	buf_free(&b);
+	key.digest = p->digest;
+	if ((s = RB_FIND(shelves, &a->shelves, &key)) == NULL) {
+		s = xcalloc(1, sizeof(*s));
+		s->digest = p->digest;
+		RB_INSERT(shelves, &a->shelves, s);
+	}
+	p->same = s->first;
+	s->first = p;
+	TAILQ_INSERT_TAIL(&a->promised, p, entry);
+	if (kind == PROMISE_MADE)
+		a->npromised++;
+}
+
+void
+account_arrive(struct account *a, const char *place, const char *rcpt,
+    const char *text, size_t len)
+{
+	struct arrival *v = xcalloc(1, sizeof(*v));
+	struct buf b = { 0 };
+	size_t h;
+
+	to_lf(text, len, 0, &b);
+	v->place = xstrdup(place);
+	v->rcpt = xstrdup(rcpt);
+	h = b.len == 0 ? 0 : header_len(b.data, b.len);
+	v->digest = fnv64(b.len == 0 ? "" : b.data + h, b.len - h);
+	v->len = b.len;
+	v->text = b.data == NULL ? xstrdup("") : b.data;
+	TAILQ_INSERT_TAIL(&a->arrivals, v, entry);
+	a->narrived++;
+}
+
+const struct arrivals *
+account_arrivals(const struct account *a)
+{
+	return &a->arrivals;
+}
+
+unsigned long
+account_arrived(const struct account *a)
+{
+	return a->narrived;
+}
+
+unsigned long
+account_promised(const struct account *a)
+{
+	return a->npromised;
+}
+
+void
+account_fate(struct account *a, const char *rcpt, int copies)
+{
+	struct fate *f = xcalloc(1, sizeof(*f));
+
+	f->rcpt = xstrdup(rcpt);
+	f->copies = copies;
+	STAILQ_INSERT_TAIL(&a->fates, f, entry);
+}
+
+int
+same_rcpt(const char *a, const char *b)
+{
+	return strcasecmp(a, b) == 0;
+}
+
+/* An LMTP server may be told the user alone. */
+static int
+rcpt_matches(const struct arrival *v, const char *rcpt)
+{
+	const char *at = strrchr(rcpt, '@');
+
+	if (same_rcpt(v->rcpt, rcpt))
+		return 1;
+	return strchr(v->rcpt, '@') == NULL && at != NULL &&
+	    strlen(v->rcpt) == (size_t)(at - rcpt) &&
+	    strncasecmp(v->rcpt, rcpt, strlen(v->rcpt)) == 0;
+}
+
+/* How many copies one promise to this recipient is due. */
+static int
+copies_due(const struct account *a, const char *rcpt)
+{
+	const struct fate *f;
+
+	STAILQ_FOREACH(f, &a->fates, entry)
+		if (same_rcpt(f->rcpt, rcpt))
+			return f->copies;
+	return 1;
+}
+
+unsigned long
+account_due(const struct account *a)
+{
+	const struct promised *p;
+	unsigned long n = 0;
+	size_t i;
+
+	TAILQ_FOREACH(p, &a->promised, entry)
+		for (i = 0; p->kind == PROMISE_MADE && i < p->nrcpts; i++)
+			n += (unsigned long)copies_due(a, p->rcpts[i]);
+	return n;
+}
+
+static int
+is_added(const char *line)
+{
+	size_t i;
+
+	for (i = 0; added_fields[i] != NULL; i++)
+		if (strncasecmp(line, added_fields[i],
+		    strlen(added_fields[i])) == 0)
+			return 1;
+	return 0;
+}
+
+static size_t
+line_len(const char *s, const char *e)
+{
+	const char *nl = memchr(s, '\n', (size_t)(e - s));
+
+	return nl == NULL ? (size_t)(e - s) : (size_t)(nl - s) + 1;
+}
+
+/*
+ * Is the header that arrived the one that was sent, apart from added fields?
+ * NULL, or the first line that differs, to be freed.
+ */
+static char *
+header_differs(const char *sent, const char *got, size_t gotlen)
+{
+	const char *e = got + gotlen, *se = sent + strlen(sent);
+	size_t n, sn;
+	int added = 0;
+
+	while (got < e) {
+		n = line_len(got, e);
+		sn = line_len(sent, se);
+		if (n == sn && memcmp(got, sent, n) == 0) {
+			sent += sn;
+			added = 0;
+		} else if (is_added(got) ||
+		    (added && (*got == ' ' || *got == '\t')))
+			added = 1;
+		else if (n == 1 && sent == se)
+			/* the empty line after fields put before a body */
+			added = 0;
+		else
+			return xasprintf("%.*s", (int)(n - (got[n - 1] == '\n')),
+			    got);
+		got += n;
+	}
+	if (sent == se || strcmp(sent, "\n") == 0)
+		return NULL;
+	return xasprintf("missing: %.*s", (int)strcspn(sent, "\n"), sent);
+}
+
+/* Give the arrival to the promise it keeps, the neediest first. */
+static struct promised *
+arrival_owner(struct account *a, const struct arrival *v, size_t *which)
+{
+	struct shelf key, *s;
+	struct promised *p, *full = NULL;
+	size_t i, fulli = 0;
+
+	key.digest = v->digest;
+	if ((s = RB_FIND(shelves, &a->shelves, &key)) == NULL)
+		return NULL;
+	for (p = s->first; p != NULL; p = p->same)
+		for (i = 0; i < p->nrcpts; i++) {
+			if (!rcpt_matches(v, p->rcpts[i]))
+				continue;
+			*which = i;
+			if (p->kind != PROMISE_REFUSED &&
+			    p->got[i] < copies_due(a, p->rcpts[i]))
+				return p;
+			full = p;
+			fulli = i;
+		}
+	*which = fulli;
+	return full;
+}
+
+static void
+judge_arrival(struct account *a, struct arrival *v,
+    void (*object)(void *, const char *), void *arg)
+{
+	struct promised *p;
+	char *why = NULL, *diff;
+	size_t i;
+
+	if ((p = arrival_owner(a, v, &i)) == NULL)
+		why = xasprintf("%s: a message for <%s> that nobody sent like "
+		    "this, %zu octets, first line: %.*s", v->place, v->rcpt,
+		    v->len, (int)strcspn(v->text, "\n"), v->text);
+	else if (p->kind == PROMISE_REFUSED)
+		why = xasprintf("%s: a message for <%s> that was refused to "
+		    "%s arrived all the same", v->place, v->rcpt, p->who);
+	else if (++p->got[i] <= copies_due(a, p->rcpts[i]) && (diff =
+	    header_differs(p->header, v->text,
+	    header_len(v->text, v->len))) != NULL) {
+		why = xasprintf("%s: the header for <%s> from %s differs: %s",
+		    v->place, v->rcpt, p->who, diff);
+		free(diff);
+	}
+	if (why != NULL)
+		object(arg, why);
+	free(why);
+}
+
+static void
+judge_promise(struct account *a, const struct promised *p,
+    void (*object)(void *, const char *), void *arg)
+{
+	size_t i;
+	char *why;
+	int due;
+
+	for (i = 0; i < p->nrcpts; i++) {
+		due = copies_due(a, p->rcpts[i]);
+		if (p->kind == PROMISE_REFUSED || p->got[i] == due ||
+		    (p->kind == PROMISE_OPEN && p->got[i] < due))
+			continue;
+		why = xasprintf("a message of %zu octets from <%s> (%s) to <%s> "
+		    "arrived %d times, due: %d", p->bodylen, p->sender, p->who,
+		    p->rcpts[i], p->got[i], due);
+		object(arg, why);
+		free(why);
+	}
+}
+
+void
+account_judge(struct account *a, void (*object)(void *, const char *),
+    void *arg)
+{
+	struct promised *p;
+	struct arrival *v;
+
+	TAILQ_FOREACH(v, &a->arrivals, entry)
+		if (!v->claimed)
+			judge_arrival(a, v, object, arg);
+	TAILQ_FOREACH(p, &a->promised, entry)
+		judge_promise(a, p, object, arg);
+}

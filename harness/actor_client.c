@@ -1,0 +1,335 @@
+/* client: SMTP clients, one or a fleet of them. */
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "addr.h"
+#include "channel.h"
+#include "sandbox.h"
+#include "smtp.h"
+
+/*
+ * smtpd listens with a backlog of 5 (SMTPD_BACKLOG).  A connect beyond it is
+ * not refused but retried by TCP after 1 s, 3 s, ..., which looks like a hang.
+ */
+#define MAX_BACKLOG	4
+#define BACKLOG_WAIT	500		/* us */
+
+struct fleet {
+	struct actor	*actor;
+	uint64_t	 sessions;
+	uint64_t	 rate;		/* sessions a second, 0: no limit */
+	struct range	 parallel;
+	struct stream	*choices;
+	uint64_t	 limit;		/* at once, drawn anew for each start */
+	uint64_t	 started;
+	uint64_t	 active;
+	uint64_t	 t0;
+	struct event	*timer;
+	struct sockaddr_storage to, from;
+	socklen_t	 tolen, fromlen;
+	int		 smtps;
+};
+
+static const char *
+opt_value(const struct role *r, const char *name, const char *fallback)
+{
+	const struct opt *o = opt_find(&r->opts, name);
+
+	return o == NULL ? fallback : o->value;
+}
+
+static struct range
+opt_range(const struct role *r, const char *name, uint64_t lo)
+{
+	const struct opt *o = opt_find(&r->opts, name);
+	struct range range = { lo, lo };
+	struct parser none = { 0 };
+
+	/* it was parsed once already, so it cannot fail */
+	return o == NULL ? range : parse_range(&none, &o->pos, o->value, name);
+}
+
+static void
+client_check(struct parser *p, struct role *r)
+{
+	static const char *const addrs[] = { "to", "from", NULL };
+	struct sockaddr_storage ss;
+	const struct opt *o;
+	socklen_t len;
+	size_t i;
+
+	for (i = 0; addrs[i] != NULL; i++) {
+		o = opt_find(&r->opts, addrs[i]);
+		if (o != NULL && addr_parse(o->value, 25, &ss, &len) == -1)
+			parse_fail(p, &o->pos, "\"%s\": expected a numeric "
+			    "address like 127.0.0.1:25 or [::1]:25", o->value);
+	}
+	if ((o = opt_find(&r->opts, "sessions")) != NULL &&
+	    opt_range(r, "sessions", 1).lo == 0)
+		parse_fail(p, &o->pos, "expected at least one session");
+	if ((o = opt_find(&r->opts, "parallel")) != NULL &&
+	    opt_range(r, "parallel", 1).lo == 0)
+		parse_fail(p, &o->pos, "expected at least one at a time");
+}
+
+static void
+client_hear_parse(struct parser *p, struct step *st)
+{
+	struct want *w = want_parse(p);
+
+	st->arg = w;
+	st->text = want_text(w);
+}
+
+static enum did
+heard_reply(struct session *s, struct step *st, const struct reply *r)
+{
+	const struct want *w = st->arg;
+
+	if (want_reply(w, r, s)) {
+		run_conforms(s->run, &st->pos, s->label, &st->knowns);
+		return DID_STEP;
+	}
+	return session_judge(s, st, want_text(w), r->text);
+}
+
+static enum did
+heard_end(struct session *s, struct step *st)
+{
+	const struct want *w = st->arg;
+	const char *end = end_name(s->ch);
+	char got[256];
+
+	run_trace(s->run, s, s->label, "S", end, strlen(end));
+	if (want_end(w, end)) {
+		run_conforms(s->run, &st->pos, s->label, &st->knowns);
+		return DID_STEP;
+	}
+	snprintf(got, sizeof(got), "%s%s%s", end,
+	    s->ch->why[0] == '\0' ? "" : ": ", s->ch->why);
+	return session_judge(s, st, want_text(w), got);
+}
+
+static enum did
+client_hear(struct session *s, struct step *st)
+{
+	const struct want *w = st->arg;
+	struct reply r;
+	enum did did;
+	size_t n;
+
+	if (s->phase == 0 && want_silence(w) != 0)
+		session_timer(s, want_silence(w));
+	s->phase = 1;
+	n = s->ch->in.len == 0 ? 0 :
+	    reply_parse(s->ch->in.data, s->ch->in.len, &r);
+	if (n > 0) {
+		run_trace(s->run, s, s->label, "S", r.text, r.len);
+		track_reply(s->track, &r);
+		buf_drain(&s->ch->in, n);
+		did = heard_reply(s, st, &r);
+		reply_free(&r);
+		return did;
+	}
+	return s->ch->end == END_NONE ? DID_WAIT : heard_end(s, st);
+}
+
+static enum did
+client_hear_timeout(struct session *s, struct step *st)
+{
+	const struct want *w = st->arg;
+
+	if (want_silence(w) != 0) {
+		run_conforms(s->run, &st->pos, s->label, &st->knowns);
+		return DID_STEP;
+	}
+	return session_judge(s, st, want_text(w),
+	    s->ch->in.len > 0 ? "<half a line, then timeout>" : "<timeout>");
+}
+
+static int
+client_socket(struct fleet *f, struct session *s)
+{
+	int fd, connecting = 0;
+
+	fd = socket(f->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd == -1) {
+		run_error(s->run, "%s: socket: %s", s->label, strerror(errno));
+		return -1;
+	}
+	set_nonblock(fd);
+	if ((f->fromlen != 0 &&
+	    bind(fd, (struct sockaddr *)&f->from, f->fromlen) == -1)) {
+		run_error(s->run, "%s: bind: %s", s->label, strerror(errno));
+		close(fd);
+		return -1;
+	}
+	if (connect(fd, (struct sockaddr *)&f->to, f->tolen) == -1)
+		connecting = 1;		/* or failed: learnt when writable */
+	s->ch = channel_new(s->run->base, fd, connecting, session_wake, s);
+	if (f->smtps)
+		channel_tls(s->ch, s->run->tls_client, 0, NULL);
+	return 0;
+}
+
+static void
+fleet_session(struct fleet *f)
+{
+	struct session *s;
+
+	f->started++;
+	f->active++;
+	s = session_new(f->actor, (unsigned int)f->started,
+	    (struct steps *)&f->actor->role->steps);
+	s->track = track_new(s);
+	if (client_socket(f, s) == -1)
+		session_end(s);
+	else
+		session_run(s);
+}
+
+/* May one more start now?  Otherwise, when to look again in us, or 0: later. */
+static int
+fleet_may(struct fleet *f, uint64_t *wait)
+{
+	uint64_t due, passed;
+
+	*wait = 0;
+	if (f->started == f->sessions || f->active >= f->limit ||
+	    f->actor->run->stop)
+		return 0;
+	passed = now_us() - f->t0;
+	if (f->rate > 0 && (due = f->started * 1000000 / f->rate) > passed) {
+		*wait = due - passed;
+		return 0;
+	}
+	if (f->sessions > 1 && sandbox_backlog(addr_port(&f->to)) >=
+	    MAX_BACKLOG) {
+		*wait = BACKLOG_WAIT;
+		return 0;
+	}
+	return 1;
+}
+
+static void
+fleet_more(struct fleet *f)
+{
+	struct timeval tv;
+	uint64_t wait;
+
+	while (fleet_may(f, &wait)) {
+		f->limit = choice_draw(f->choices, "parallel", f->parallel);
+		fleet_session(f);
+	}
+	if (wait > 0) {
+		tv.tv_sec = (time_t)(wait / 1000000);
+		tv.tv_usec = (suseconds_t)(wait % 1000000);
+		evtimer_add(f->timer, &tv);
+	}
+}
+
+static void
+fleet_timer(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	fleet_more(arg);
+}
+
+static int
+client_start(struct actor *a)
+{
+	struct fleet *f = xcalloc(1, sizeof(*f));
+	const struct role *r = a->role;
+	const char *to = a->run->opts->connect;
+
+	a->state = f;
+	f->actor = a;
+	f->sessions = opt_range(r, "sessions", 1).hi;
+	f->rate = opt_range(r, "rate", 0).hi;
+	f->parallel = opt_range(r, "parallel", 1);
+	f->smtps = opt_find(&r->opts, "smtps") != NULL;
+	f->choices = choice_stream(a->run->choices, r->name);
+	f->timer = evtimer_new(a->run->base, fleet_timer, f);
+	if (to == NULL)
+		to = opt_value(r, "to", "127.0.0.1");
+	addr_parse(to, f->smtps ? 465 : 25, &f->to, &f->tolen);
+	if (opt_find(&r->opts, "from") != NULL) {
+		addr_parse(opt_value(r, "from", NULL), 0, &f->from,
+		    &f->fromlen);
+	}
+	if (f->smtps && a->run->tls_client == NULL) {
+		run_error(a->run, "%s: no TLS", r->name);
+		return -1;
+	}
+	a->left = (int)f->sessions;
+	f->t0 = now_us();
+	f->limit = choice_draw(f->choices, "parallel", f->parallel);
+	fleet_more(f);
+	return 0;
+}
+
+static void
+client_said(struct session *s, const char *data, size_t len)
+{
+	track_said(s->track, data, len);
+}
+
+static void
+client_done(struct session *s)
+{
+	static const struct timeval now = { 0, 0 };
+	struct fleet *f = s->actor->state;
+
+	if (s->ch != NULL) {
+		track_end(s->track, s->ch->in.data, s->ch->in.len);
+		channel_fin(s->ch);
+	}
+	track_free(s->track);
+	s->track = NULL;
+	s->actor->left--;
+	f->active--;
+	/* not from here: this session may be the one being started */
+	evtimer_add(f->timer, &now);
+}
+
+static void
+client_stop(struct actor *a)
+{
+	struct fleet *f = a->state;
+
+	if (f == NULL)
+		return;
+	event_free(f->timer);
+	free(f);
+}
+
+static const struct opt_kind client_opts[] = {
+	{ "to",		OPT_ADDR },
+	{ "from",	OPT_ADDR },
+	{ "smtps",	OPT_WORD },
+	{ "sessions",	OPT_RANGE },
+	{ "parallel",	OPT_RANGE },
+	{ "rate",	OPT_RANGE },
+	{ NULL,		OPT_WORD }
+};
+
+const struct actor_kind actor_client = {
+	.word = "client",
+	.says = 'C',
+	.hears = 'S',
+	.opts = client_opts,
+	.check = client_check,
+	.hear_parse = client_hear_parse,
+	.hear = client_hear,
+	.hear_timeout = client_hear_timeout,
+	.start = client_start,
+	.said = client_said,
+	.done = client_done,
+	.stop = client_stop,
+};

@@ -1,0 +1,387 @@
+/* dns: the resolver's other end, on port 53 of the sandbox (evdns). */
+#include <sys/socket.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/dns.h>
+#include <event2/dns_struct.h>
+
+#include "parser.h"
+#include "run.h"
+
+#define TYPE_MX		15
+#define TYPE_TXT	16
+#define TYPE_CNAME	5
+#define TYPE_PTR	12
+#define TTL		60
+
+enum rr_type {
+	RR_A, RR_AAAA, RR_MX, RR_TXT, RR_PTR, RR_CNAME, RR_NXDOMAIN,
+	RR_SERVFAIL, RR_IGNORE, RR_EMPTY
+};
+
+static const struct {
+	const char	*word;
+	int		 type;		/* DNS type, 0: any question */
+	int		 rcode;
+	int		 args;
+} rr_types[] = {
+	[RR_A] =	{ "A", EVDNS_TYPE_A, 0, 1 },
+	[RR_AAAA] =	{ "AAAA", EVDNS_TYPE_AAAA, 0, 1 },
+	[RR_MX] =	{ "MX", TYPE_MX, 0, 2 },
+	[RR_TXT] =	{ "TXT", TYPE_TXT, 0, 1 },
+	[RR_PTR] =	{ "PTR", TYPE_PTR, 0, 1 },
+	[RR_CNAME] =	{ "CNAME", TYPE_CNAME, 0, 1 },
+	[RR_NXDOMAIN] =	{ "NXDOMAIN", 0, DNS_ERR_NOTEXIST, 0 },
+	[RR_SERVFAIL] =	{ "SERVFAIL", 0, DNS_ERR_SERVERFAILED, 0 },
+	[RR_IGNORE] =	{ "IGNORE", 0, 0, 0 },
+	[RR_EMPTY] =	{ "EMPTY", 0, 0, 0 },
+};
+
+struct rr {
+	STAILQ_ENTRY(rr) entry;
+	const char	*name;
+	enum rr_type	 type;
+	int		 pref;
+	const char	*data;
+	uint64_t	 delay;		/* us */
+};
+STAILQ_HEAD(rrs, rr);
+
+struct dns {
+	struct actor	*actor;
+	int		 fd;
+	struct evdns_server_port *port;
+};
+
+/* What every scenario can look up: its own host. */
+static const char zone_default[] =
+    "localhost A 127.0.0.1\n"
+    "localhost AAAA ::1\n"
+    "mx.example.org A 127.0.0.1\n"
+    "127.0.0.1 PTR localhost\n"
+    "::1 PTR localhost\n";
+
+/* "127.0.0.1" to "1.0.0.127.in-addr.arpa"; names stay. */
+static const char *
+reverse_name(struct arena *a, const char *name)
+{
+	struct in_addr in;
+	struct in6_addr in6;
+	struct buf b = { 0 };
+	const char *s;
+	uint32_t h;
+	int i;
+
+	if (inet_pton(AF_INET, name, &in) == 1) {
+		h = ntohl(in.s_addr);
+		return arena_printf(a, "%u.%u.%u.%u.in-addr.arpa", h & 255,
+		    h >> 8 & 255, h >> 16 & 255, h >> 24);
+	}
+	if (inet_pton(AF_INET6, name, &in6) != 1)
+		return name;
+	for (i = 15; i >= 0; i--)
+		buf_addf(&b, "%x.%x.", in6.s6_addr[i] & 15,
+		    in6.s6_addr[i] >> 4);
+	buf_addstr(&b, "ip6.arpa");
+	s = arena_strdup(a, b.data);
+	buf_free(&b);
+	return s;
+}
+
+static enum rr_type
+rr_word(struct parser *p)
+{
+	struct pos pos;
+	const char *word;
+	size_t i;
+
+	lex_skip(p, 0);
+	pos = lex_pos(p);
+	word = lex_word(p, "a record type");
+	for (i = 0; i < nitems(rr_types); i++)
+		if (strcmp(rr_types[i].word, word) == 0)
+			return (enum rr_type)i;
+	parse_fail(p, &pos, "unknown record type \"%s\": expected A AAAA MX "
+	    "TXT PTR CNAME NXDOMAIN SERVFAIL IGNORE EMPTY", word);
+}
+
+/* NAME TYPE [PREF] [DATA] [delay=TIME] */
+static void
+rr_parse(struct parser *p, struct rrs *rrs)
+{
+	struct rr *rr = arena_alloc(p->arena, sizeof(*rr));
+	struct pos pos;
+	struct in6_addr in6;
+	const char *word;
+
+	rr->name = lex_word(p, "a name or address");
+	rr->type = rr_word(p);
+	if (rr->type == RR_PTR)
+		rr->name = reverse_name(p->arena, rr->name);
+	if (rr_types[rr->type].args == 2)
+		rr->pref = (int)lex_range(p, "the preference").lo;
+	if (rr_types[rr->type].args > 0) {
+		lex_skip(p, 0);
+		pos = lex_pos(p);
+		rr->data = lex_value(p, "the data");
+		if ((rr->type == RR_A &&
+		    inet_pton(AF_INET, rr->data, &in6) != 1) ||
+		    (rr->type == RR_AAAA &&
+		    inet_pton(AF_INET6, rr->data, &in6) != 1))
+			parse_fail(p, &pos, "\"%s\" is no address for %s",
+			    rr->data, rr_types[rr->type].word);
+	}
+	if (!lex_eol(p)) {
+		pos = lex_pos(p);
+		word = lex_word(p, "delay=TIME");
+		if (strncmp(word, "delay=", 6) != 0)
+			parse_fail(p, &pos, "unexpected \"%s\": expected "
+			    "delay=TIME or the end of the line", word);
+		rr->delay = parse_time(p, &pos, word + 6);
+	}
+	STAILQ_INSERT_TAIL(rrs, rr, entry);
+}
+
+static void
+zone_parse(struct parser *p, struct rrs *rrs, const char *text, int line)
+{
+	struct parser sub = *p;
+
+	sub.p = sub.bol = text;
+	sub.end = text + strlen(text);
+	sub.line = line;
+	memcpy(&sub.fail, &p->fail, sizeof(sub.fail));
+	for (;;) {
+		lex_skip(&sub, 1);
+		if (sub.p == sub.end)
+			return;
+		rr_parse(&sub, rrs);
+	}
+}
+
+static void
+dns_check(struct parser *p, struct role *r)
+{
+	struct rrs *rrs = arena_alloc(p->arena, sizeof(*rrs));
+
+	STAILQ_INIT(rrs);
+	r->arg = rrs;
+	zone_parse(p, rrs, r->text, r->textpos.line);
+	zone_parse(p, rrs, zone_default, r->textpos.line);
+}
+
+static size_t
+encode_name(const char *name, unsigned char *out, size_t outlen)
+{
+	size_t n = 0, len;
+
+	while (*name != '\0') {
+		len = strcspn(name, ".");
+		if (len > 63 || n + len + 2 > outlen)
+			break;
+		out[n++] = (unsigned char)len;
+		memcpy(out + n, name, len);
+		n += len;
+		name += len + (name[len] == '.');
+	}
+	out[n++] = 0;
+	return n;
+}
+
+static void
+add_address(struct evdns_server_request *q, const char *name,
+    const struct rr *rr)
+{
+	unsigned char addr[16];
+
+	if (rr->type == RR_A && inet_pton(AF_INET, rr->data, addr) == 1)
+		evdns_server_request_add_a_reply(q, name, 1, addr, TTL);
+	else if (inet_pton(AF_INET6, rr->data, addr) == 1)
+		evdns_server_request_add_aaaa_reply(q, name, 1, addr, TTL);
+}
+
+static void
+add_mx(struct evdns_server_request *q, const char *name, const struct rr *rr)
+{
+	unsigned char data[300];
+
+	data[0] = (unsigned char)(rr->pref >> 8);
+	data[1] = (unsigned char)rr->pref;
+	evdns_server_request_add_reply(q, EVDNS_ANSWER_SECTION, name, TYPE_MX,
+	    EVDNS_CLASS_INET, TTL, (int)(2 + encode_name(rr->data, data + 2,
+	    sizeof(data) - 2)), 0, (char *)data);
+}
+
+static void
+add_txt(struct evdns_server_request *q, const char *name, const struct rr *rr)
+{
+	unsigned char data[256];
+	size_t len = strlen(rr->data) > 255 ? 255 : strlen(rr->data);
+
+	data[0] = (unsigned char)len;
+	memcpy(data + 1, rr->data, len > 255 ? 255 : len);
+	evdns_server_request_add_reply(q, EVDNS_ANSWER_SECTION, name, TYPE_TXT,
+	    EVDNS_CLASS_INET, TTL, (int)len + 1, 0, (char *)data);
+}
+
+static void
+add_name(struct evdns_server_request *q, const char *name, const struct rr *rr)
+{
+	evdns_server_request_add_reply(q, EVDNS_ANSWER_SECTION, name,
+	    rr_types[rr->type].type, EVDNS_CLASS_INET, TTL, -1, 1, rr->data);
+}
+
+static void (*const adders[])(struct evdns_server_request *, const char *,
+    const struct rr *) = {
+	[RR_A] = add_address,
+	[RR_AAAA] = add_address,
+	[RR_MX] = add_mx,
+	[RR_TXT] = add_txt,
+	[RR_PTR] = add_name,
+	[RR_CNAME] = add_name,
+	[RR_EMPTY] = NULL,
+};
+
+/* What is to be answered: an rcode, -1 for no answer at all. */
+static int
+dns_answer(const struct rrs *rrs, struct evdns_server_request *q,
+    uint64_t *delay)
+{
+	const struct evdns_server_question *qu;
+	const struct rr *rr;
+	int i, exists = 0, rcode = -2;
+
+	for (i = 0; i < q->nquestions; i++) {
+		qu = q->questions[i];
+		STAILQ_FOREACH(rr, rrs, entry) {
+			if (strcasecmp(rr->name, qu->name) != 0)
+				continue;
+			exists = 1;
+			if (rr->delay > *delay)
+				*delay = rr->delay;
+			if (rr->type == RR_IGNORE)
+				return -1;
+			if (rr_types[rr->type].rcode != 0)
+				rcode = rr_types[rr->type].rcode;
+			else if (adders[rr->type] != NULL &&
+			    (rr_types[rr->type].type == qu->type ||
+			    rr->type == RR_CNAME))
+				adders[rr->type](q, qu->name, rr);
+		}
+	}
+	return rcode != -2 ? rcode : exists ? 0 : DNS_ERR_NOTEXIST;
+}
+
+struct late {
+	struct evdns_server_request *q;
+	struct event	*timer;
+	int		 rcode;
+};
+
+static void
+dns_late(int fd, short what, void *arg)
+{
+	struct late *l = arg;
+
+	(void)fd;
+	(void)what;
+	evdns_server_request_respond(l->q, l->rcode);
+	event_free(l->timer);
+	free(l);
+}
+
+static void
+dns_trace(struct dns *d, const struct evdns_server_request *q, int rcode)
+{
+	char text[320];
+
+	if (q->nquestions == 0)
+		return;
+	snprintf(text, sizeof(text), "%s type %d -> %s", q->questions[0]->name,
+	    q->questions[0]->type, rcode == -1 ? "no answer" :
+	    rcode == 0 ? "answered" : evdns_err_to_string(rcode));
+	run_trace(d->actor->run, NULL, d->actor->role->name, "--", text,
+	    strlen(text));
+}
+
+static void
+dns_query(struct evdns_server_request *q, void *arg)
+{
+	struct dns *d = arg;
+	struct timeval tv;
+	struct late *l;
+	uint64_t delay = 0;
+	int rcode;
+
+	rcode = dns_answer(d->actor->role->arg, q, &delay);
+	dns_trace(d, q, rcode);
+	if (rcode == -1) {
+		evdns_server_request_drop(q);
+		return;
+	}
+	evdns_server_request_set_flags(q, EVDNS_FLAGS_AA | EVDNS_FLAGS_RD);
+	if (delay == 0) {
+		evdns_server_request_respond(q, rcode);
+		return;
+	}
+	l = xcalloc(1, sizeof(*l));
+	l->q = q;
+	l->rcode = rcode;
+	l->timer = evtimer_new(d->actor->run->base, dns_late, l);
+	tv.tv_sec = (time_t)(delay / 1000000);
+	tv.tv_usec = (suseconds_t)(delay % 1000000);
+	evtimer_add(l->timer, &tv);
+}
+
+static int
+dns_prepare(struct actor *a)
+{
+	struct dns *d = xcalloc(1, sizeof(*d));
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+
+	a->state = d;
+	d->actor = a;
+	sin.sin_port = htons(53);
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	d->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (bind(d->fd, (struct sockaddr *)&sin, sizeof(sin)) == -1) {
+		run_error(a->run, "%s: port 53: %s", a->role->name,
+		    strerror(errno));
+		return -1;
+	}
+	d->port = evdns_add_server_port_with_base(a->run->base, d->fd, 0,
+	    dns_query, d);
+	return 0;
+}
+
+static void
+dns_stop(struct actor *a)
+{
+	struct dns *d = a->state;
+
+	if (d == NULL)
+		return;
+	if (d->port != NULL)
+		evdns_close_server_port(d->port);
+	close(d->fd);
+	free(d);
+}
+
+static const struct opt_kind dns_opts[] = { { NULL, OPT_WORD } };
+
+const struct actor_kind actor_dns = {
+	.word = "dns",
+	.opts = dns_opts,
+	.raw = 1,
+	.check = dns_check,
+	.prepare = dns_prepare,
+	.stop = dns_stop,
+};

@@ -1,0 +1,272 @@
+/* server: a scripted MX or LMTP server, or a sink that takes everything. */
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actor_server.h"
+#include "addr.h"
+#include "channel.h"
+#include "parser.h"
+#include "regex.h"
+#include "sink.h"
+#include "smtp.h"
+
+struct listener {
+	struct actor	*actor;
+	int		 fd;
+	struct event	*ev;
+	unsigned int	 n;		/* connections so far */
+	int		 smtps;
+};
+
+static void
+server_check(struct parser *p, struct role *r)
+{
+	const struct opt *o = opt_find(&r->opts, "listen");
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	if (o == NULL)
+		parse_fail(p, &r->pos, "expected listen=ADDRESS:PORT");
+	if (addr_parse(o->value, 25, &ss, &len) == -1)
+		parse_fail(p, &o->pos, "\"%s\": expected a numeric address "
+		    "like 127.0.0.2:25", o->value);
+}
+
+/* What a server hears: a line, its beginning (...), a /regex/, or an end. */
+struct heard {
+	const char	*line;
+	const char	*regex;
+	const char	*end;
+	int		 prefix;
+};
+
+static void
+server_hear_parse(struct parser *p, struct step *st)
+{
+	struct heard *h = arena_alloc(p->arena, sizeof(*h));
+	struct pos pos;
+	char *dots;
+
+	lex_skip(p, 0);
+	pos = lex_pos(p);
+	st->arg = h;
+	if (p->p < p->end && *p->p == '/') {
+		st->text = h->regex = lex_regex(p);
+		groups_note(p, h->regex, &pos);
+		return;
+	}
+	st->text = lex_rest(p);
+	if (strcmp(st->text, "<fin>") == 0 || strcmp(st->text, "<rst>") == 0 ||
+	    strcmp(st->text, "<close>") == 0) {
+		h->end = st->text;
+		return;
+	}
+	vars_note(p, st->text, &pos);
+	h->line = arena_strdup(p->arena, st->text);
+	dots = strstr((char *)h->line, "...");
+	if (dots != NULL && dots[3] == '\0') {
+		*dots = '\0';
+		h->prefix = 1;
+	}
+}
+
+static int
+line_matches(struct session *s, const struct heard *h, const char *line,
+    size_t len)
+{
+	const struct buf *want;
+
+	if (h->regex != NULL)
+		return regex_match(h->regex, line, len, session_group, s);
+	if (h->line == NULL)
+		return 0;
+	want = session_expand(s, h->line);
+	return (h->prefix ? len >= want->len : len == want->len) &&
+	    memcmp(want->data, line, want->len) == 0;
+}
+
+static enum did
+server_hear_end(struct session *s, struct step *st)
+{
+	const struct heard *h = st->arg;
+	const char *end = end_name(s->ch);
+
+	run_trace(s->run, s, s->label, "C", end, strlen(end));
+	if (h->end != NULL && (strcmp(h->end, end) == 0 ||
+	    strcmp(h->end, "<close>") == 0)) {
+		run_conforms(s->run, &st->pos, s->label, &st->knowns);
+		return DID_STEP;
+	}
+	return session_judge(s, st, st->text, end);
+}
+
+static enum did
+server_hear(struct session *s, struct step *st)
+{
+	struct buf *in = &s->ch->in;
+	const char *nl;
+	char *line;
+	size_t len;
+	int ok;
+
+	if (in->len == 0 || (nl = memchr(in->data, '\n', in->len)) == NULL)
+		return s->ch->end == END_NONE ? DID_WAIT :
+		    server_hear_end(s, st);
+	len = (size_t)(nl - in->data);
+	line = xcalloc(1, len + 1);
+	memcpy(line, in->data, len);
+	buf_drain(in, len + 1);
+	if (len > 0 && line[len - 1] == '\r')
+		line[--len] = '\0';
+	run_trace(s->run, s, s->label, "C", line, len);
+	sink_heard(s->state, line, len);
+	ok = line_matches(s, st->arg, line, len);
+	if (ok)
+		run_conforms(s->run, &st->pos, s->label, &st->knowns);
+	else
+		ok = session_judge(s, st, st->text, line) == DID_STEP;
+	free(line);
+	return ok ? DID_STEP : DID_FAIL;
+}
+
+static enum did
+server_hear_timeout(struct session *s, struct step *st)
+{
+	return session_judge(s, st, st->text, "<timeout>");
+}
+
+static void
+server_accept(int fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	struct session *s;
+	int conn;
+
+	(void)what;
+	if ((conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) == -1)
+		return;
+	s = session_new(l->actor, ++l->n,
+	    (struct steps *)&l->actor->role->steps);
+	if (l->n > 1)
+		snprintf(s->label, sizeof(s->label), "%s[%u]",
+		    l->actor->role->name, l->n);
+	s->ch = channel_new(s->run->base, conn, 0, session_wake, s);
+	s->state = sink_new(s);
+	if (l->smtps)
+		channel_tls(s->ch, s->run->tls_server, 1, NULL);
+	run_trace(s->run, s, s->label, "--", "<connected>", 11);
+	session_run(s);
+}
+
+static int
+server_prepare(struct actor *a)
+{
+	struct listener *l = xcalloc(1, sizeof(*l));
+	const struct opt *o = opt_find(&a->role->opts, "listen");
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int one = 1;
+
+	a->state = l;
+	l->actor = a;
+	l->smtps = opt_find(&a->role->opts, "smtps") != NULL;
+	addr_parse(o->value, 25, &ss, &len);
+	l->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0);
+	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(l->fd, (struct sockaddr *)&ss, len) == -1 ||
+	    listen(l->fd, 512) == -1) {
+		run_error(a->run, "%s: listen on %s: %s", a->role->name,
+		    o->value, strerror(errno));
+		return -1;
+	}
+	l->ev = event_new(a->run->base, l->fd, EV_READ | EV_PERSIST,
+	    server_accept, l);
+	event_add(l->ev, NULL);
+	return 0;
+}
+
+/* With connections=N the run waits until so many dialogues were held. */
+static int
+server_start(struct actor *a)
+{
+	const struct opt *o = opt_find(&a->role->opts, "connections");
+	struct parser none = { 0 };
+
+	/* += because some may be over already */
+	if (o != NULL)
+		a->left += (int)parse_range(&none, &o->pos, o->value,
+		    "connections").hi;
+	return 0;
+}
+
+void
+server_judge(const struct actor *a)
+{
+	const struct listener *l = a->state;
+	int unused = opt_find(&a->role->opts, "unused") != NULL;
+
+	if (unused == (l->n == 0))
+		return;
+	run_judge(a->run, &a->role->pos, a->role->name, NULL, NULL,
+	    unused ? "that nobody connects" : "that somebody connects",
+	    unused ? "a connection" : "no connection");
+}
+
+static void
+server_said(struct session *s, const char *data, size_t len)
+{
+	sink_said(s->state, data, len);
+}
+
+static void
+server_done(struct session *s)
+{
+	if (s->ch != NULL)
+		channel_fin(s->ch);
+	sink_free(s->state);
+	s->state = NULL;
+	s->actor->left--;
+}
+
+static void
+server_stop(struct actor *a)
+{
+	struct listener *l = a->state;
+
+	if (l == NULL)
+		return;
+	if (l->ev != NULL)
+		event_free(l->ev);
+	close(l->fd);
+	free(l);
+}
+
+static const struct opt_kind server_opts[] = {
+	{ "listen",	OPT_ADDR },
+	{ "smtps",	OPT_WORD },
+	{ "connections", OPT_RANGE },
+	{ "unused",	OPT_WORD },
+	{ NULL,		OPT_WORD }
+};
+
+const struct actor_kind actor_server = {
+	.word = "server",
+	.says = 'S',
+	.hears = 'C',
+	.opts = server_opts,
+	.check = server_check,
+	.hear_parse = server_hear_parse,
+	.hear = server_hear,
+	.hear_timeout = server_hear_timeout,
+	.prepare = server_prepare,
+	.start = server_start,
+	.said = server_said,
+	.done = server_done,
+	.stop = server_stop,
+};

@@ -1,0 +1,240 @@
+/* smtpd: the daemon under test; the block is its smtpd.conf(5). */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "addr.h"
+#include "parser.h"
+#include "run.h"
+#include "sandbox.h"
+
+#define CONF		"/etc/smtpd.conf"
+#define READY_TIMEOUT	30000000	/* us */
+
+static void
+smtpd_check(struct parser *p, struct role *r)
+{
+	struct role *o;
+
+	STAILQ_FOREACH(o, &p->sc->roles, entry)
+		if (o->kind == r->kind)
+			parse_fail(p, &r->pos, "a second smtpd: expected one "
+			    "(first on line %d)", o->pos.line);
+}
+
+static void
+log_line(struct run *run, const char *line, size_t len)
+{
+	char *copy = xcalloc(1, len + 1);
+	size_t i;
+
+	memcpy(copy, line, len);
+	run_trace(run, NULL, "smtpd", "!!", line, len);
+	json_array_append_new(run->daemon.log, json_stringn_nocheck(line, len));
+	for (i = 0; oracles[i] != NULL; i++)
+		if (oracles[i]->log != NULL)
+			oracles[i]->log(run, copy);
+	free(copy);
+}
+
+static void
+log_readable(int fd, short what, void *arg)
+{
+	struct run *run = arg;
+	struct buf *b = &run->daemon.logbuf;
+	char data[16384], *nl;
+	ssize_t n;
+
+	(void)what;
+	n = read(fd, data, sizeof(data));
+	if (n > 0)
+		buf_add(b, data, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		event_del(run->daemon.logev);
+	while (b->len > 0 && (nl = memchr(b->data, '\n', b->len)) != NULL) {
+		log_line(run, b->data, (size_t)(nl - b->data));
+		buf_drain(b, (size_t)(nl - b->data) + 1);
+	}
+}
+
+static int
+smtpd_prepare(struct actor *a)
+{
+	struct daemon *d = &a->run->daemon;
+
+	d->actor = a;
+	d->logfd = -1;
+	d->log = json_array();
+	return 0;
+}
+
+/* The port a client of the scenario wants to find open and nobody of ours has. */
+static int
+port_missing(struct run *run)
+{
+	const struct actor *a;
+	const struct opt *o, *to;
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int port;
+
+	TAILQ_FOREACH(a, &run->actors, entry) {
+		if (a->role->kind != &actor_client)
+			continue;
+		to = opt_find(&a->role->opts, "to");
+		o = opt_find(&a->role->opts, "closed");
+		port = opt_find(&a->role->opts, "smtps") != NULL ? 465 : 25;
+		if (to != NULL && addr_parse(to->value, port, &ss, &len) == 0)
+			port = addr_port(&ss);
+		if (o == NULL && !daemon_listening(port))
+			return port;
+	}
+	return 0;
+}
+
+static int
+smtpd_ready(struct run *run)
+{
+	if (run->daemon.exited)
+		return 1;
+	return daemon_listening(0) && access(run->target->socket, F_OK) == 0 &&
+	    port_missing(run) == 0;
+}
+
+static void
+smtpd_words(struct run *run)
+{
+	struct buf b = { 0 };
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(run->daemon.log, i, line)
+		buf_addf(&b, "\n  %s", json_string_value(line));
+	run_error(run, "the daemon did not start%s%s",
+	    b.len == 0 ? " and said nothing" : ", its own words:",
+	    b.len == 0 ? "" : b.data);
+	buf_free(&b);
+}
+
+static int
+count_fds(pid_t pid)
+{
+	struct dirent *e;
+	char path[64];
+	DIR *dir;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	if ((dir = opendir(path)) == NULL)
+		return -1;
+	while ((e = readdir(dir)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+int
+daemon_procs(struct proc *procs, int max)
+{
+	struct dirent *e;
+	char path[300];
+	size_t len;
+	char *text;
+	DIR *dir;
+	int n = 0;
+
+	if ((dir = opendir("/proc")) == NULL)
+		return 0;
+	while (n < max && (e = readdir(dir)) != NULL) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
+		if ((text = read_file(path, &len, 4096)) == NULL)
+			continue;
+		if (len > 0) {
+			if (strncmp(text, "smtpd: ", 7) == 0) {
+				procs[n].pid = (pid_t)atoi(e->d_name);
+				snprintf(procs[n].title, sizeof(procs[n].title),
+				    "%s", text + 7);
+				procs[n].nfds = count_fds(procs[n].pid);
+				n++;
+			}
+		}
+		free(text);
+	}
+	closedir(dir);
+	return n;
+}
+
+static int
+smtpd_start(struct actor *a)
+{
+	struct run *run = a->run;
+	struct daemon *d = &run->daemon;
+	char err[512];
+	int fds[2];
+	FILE *fp;
+
+	if ((fp = fopen(CONF, "w")) == NULL ||
+	    fputs(a->role->text, fp) == EOF || fclose(fp) == EOF) {
+		run_error(run, "%s: %s", CONF, strerror(errno));
+		return -1;
+	}
+	if (pipe2(fds, O_CLOEXEC) == -1)
+		return -1;
+	set_nonblock(fds[0]);
+	d->logfd = fds[0];
+	d->logev = event_new(run->base, fds[0], EV_READ | EV_PERSIST,
+	    log_readable, run);
+	event_add(d->logev, NULL);
+	d->pid = daemon_start(run->sb, run->target, NULL, fds[1], err,
+	    sizeof(err));
+	close(fds[1]);
+	if (d->pid == -1) {
+		run_error(run, "%s", err);
+		return -1;
+	}
+	if (!run_until(run, smtpd_ready, READY_TIMEOUT) || d->exited) {
+		/* its last words may still be in the pipe */
+		run_until(run, NULL, 20000);
+		if (!d->exited && port_missing(run) != 0)
+			run_error(run, "the daemon does not listen on port %d",
+			    port_missing(run));
+		else
+			smtpd_words(run);
+		return -1;
+	}
+	d->ready = 1;
+	d->nprocs = daemon_procs(d->procs, MAX_PROCS);
+	return 0;
+}
+
+static void
+smtpd_stop(struct actor *a)
+{
+	struct daemon *d = &a->run->daemon;
+
+	if (d->logev != NULL)
+		event_free(d->logev);
+	if (d->logfd != -1)
+		close(d->logfd);
+	buf_free(&d->logbuf);
+	json_decref(d->log);
+}
+
+static const struct opt_kind smtpd_opts[] = { { NULL, OPT_WORD } };
+
+const struct actor_kind actor_smtpd = {
+	.word = "smtpd",
+	.opts = smtpd_opts,
+	.raw = 1,
+	.check = smtpd_check,
+	.prepare = smtpd_prepare,
+	.start = smtpd_start,
+	.stop = smtpd_stop,
+};

@@ -1,0 +1,31 @@
+#ifndef SMTPDTEST_CATALOGUE_H
+#define SMTPDTEST_CATALOGUE_H
+
+#include <stddef.h>
+
+/* scenarios/requirements.tsv: what a scenario can prove. */
+
+struct requirement {
+	const char	*id;
+	const char	*level;		/* MUST, SHOULD NOT, DEF, INFO, ... */
+	const char	*section;
+	const char	*needs;
+	const char	*source;
+	const char	*text;
+};
+
+struct catalogue {
+	struct arena	*arena;
+	const char	*path;
+	struct requirement *req;	/* in the order of the file */
+	size_t		 n;
+};
+
+/* $SMTPDTEST_CATALOGUE, or beside the executable; exits 2 on any error. */
+struct catalogue *catalogue_load(void);
+void	 catalogue_free(struct catalogue *);
+/* NULL when it is not one. */
+const struct requirement *catalogue_find(const struct catalogue *,
+	    const char *id);
+
+#endif

@@ -1,0 +1,44 @@
+#ifndef SMTPDTEST_CLI_H
+#define SMTPDTEST_CLI_H
+
+#include <stdint.h>
+
+#include "util.h"
+
+/* What the subcommands share: numbers, quoting, and where things lie. */
+
+/*
+ * Something that came with us ("ci/target", "scenarios/requirements.tsv"), in
+ * the source tree around the executable or where it was installed.  Never
+ * freed; NULL when it is nowhere.
+ */
+char	*cli_share(const char *);
+/* The same, but the environment variable wins when it is set. */
+char	*cli_share_env(const char *var, const char *);
+
+/* The certificates fixtures/certs/make-certs made; NULL when it did not. */
+char	*cli_certs(void);
+/* Where results land unless the user says so.  Never freed. */
+char	*cli_results(void);
+
+/* The program as the user called it, for the line that repeats a run. */
+const char *cli_program(void);
+
+/* Decimal, 0x or 0; 0, or -1 when that is not what it is. */
+int	 cli_u64(const char *, uint64_t *);
+/* A number between the two; exits 2 with what it should have been. */
+uint64_t cli_number(const char *what, const char *, uint64_t lo, uint64_t hi);
+
+uint64_t cli_random_seed(void);
+
+/* Append a word as a shell takes it, quoted only when it has to be. */
+void	 cli_quote(struct buf *, const char *);
+
+/*
+ * HOST:PORT or [HOST]:PORT with the name resolved, for the caller to free.
+ * Unless any host will do, all its addresses must be of this host's loopback.
+ * NULL with one sentence in err.
+ */
+char	*cli_connect(const char *, int any, char *err, size_t errlen);
+
+#endif

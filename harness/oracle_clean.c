@@ -1,0 +1,211 @@
+/* After the last session everything is back where it was. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "account.h"
+#include "procs.h"
+#include "run.h"
+
+#define SETTLE		5000000		/* us */
+#define STATS_TIME	10000000
+
+/* Gauges that count what is going on: 0 when nothing is. */
+static const char *const gauges[] = {
+	"smtp.session=", "smtp.smtps=", "smtp.tls=", "mda.running=",
+	"mda.pending=", "mta.session=", "bounce.session=", NULL
+};
+
+/* Log lines that are no news. */
+static const char *const usual[] = {
+	"smtpd: warn: using default CA", NULL
+};
+
+static const struct proc *
+proc_before(const struct run *run, const struct proc *now)
+{
+	int i;
+
+	for (i = 0; i < run->daemon.nprocs; i++)
+		if (run->daemon.procs[i].pid == now->pid)
+			return &run->daemon.procs[i];
+	return NULL;
+}
+
+/* A process that has more descriptors than when it was ready, or NULL. */
+static const struct proc *
+proc_grown(struct run *run, struct proc *now, int n)
+{
+	const struct proc *was;
+	int i;
+
+	for (i = 0; i < n; i++)
+		if ((was = proc_before(run, &now[i])) != NULL &&
+		    now[i].nfds > was->nfds)
+			return &now[i];
+	return NULL;
+}
+
+static int
+descriptors_back(struct run *run)
+{
+	struct proc now[MAX_PROCS];
+
+	return proc_grown(run, now, daemon_procs(now, MAX_PROCS)) == NULL;
+}
+
+static void
+clean_descriptors(struct run *run)
+{
+	struct proc now[MAX_PROCS];
+	const struct proc *p;
+
+	if (run_until(run, descriptors_back, SETTLE))
+		return;
+	p = proc_grown(run, now, daemon_procs(now, MAX_PROCS));
+	if (p != NULL)
+		oracle_object(run, &oracle_clean, p->title,
+		    "%s has %d descriptors, at the start it had %d", p->title,
+		    p->nfds, proc_before(run, p)->nfds);
+}
+
+/* The first gauge that is not 0, to be freed, or NULL. */
+static char *
+gauge_up(struct run *run)
+{
+	const char *argv[] = { run->target->smtpctl, "show", "stats", NULL };
+	struct buf out = { 0 };
+	char *line, *rest, *hit = NULL;
+	size_t i, n;
+
+	procs_command(run, argv, &out, STATS_TIME);
+	rest = out.data;
+	while (hit == NULL && (line = strsep(&rest, "\n")) != NULL)
+		for (i = 0; gauges[i] != NULL; i++) {
+			n = strlen(gauges[i]);
+			if (strncmp(line, gauges[i], n) == 0 &&
+			    strcmp(line + n, "0") != 0)
+				hit = xstrdup(line);
+		}
+	buf_free(&out);
+	return hit;
+}
+
+static void
+clean_gauges(struct run *run)
+{
+	uint64_t end = now_us() + SETTLE;
+	char *hit;
+
+	while ((hit = gauge_up(run)) != NULL && now_us() < end) {
+		free(hit);
+		run_until(run, NULL, 50000);
+	}
+	if (hit != NULL)
+		oracle_object(run, &oracle_clean, "control",
+		    "nothing goes on, but %s", hit);
+	free(hit);
+}
+
+static int
+queue_expected(struct run *run, const char *rcpt)
+{
+	const struct expect *ex;
+
+	STAILQ_FOREACH(ex, &run->sc->expects, entry)
+		if (strcmp(ex->kind->word, "queued") == 0 &&
+		    same_rcpt(STAILQ_FIRST(&ex->args)->text, rcpt))
+			return 1;
+	return 0;
+}
+
+static void
+queue_left(void *arg, const char *rcpt)
+{
+	struct run *run = arg;
+
+	if (!queue_expected(run, rcpt))
+		oracle_object(run, &oracle_clean, "queue",
+		    "an envelope for <%s> is left in the queue", rcpt);
+}
+
+/* Messages that were begun and not committed lie here. */
+static int
+incoming_left(struct run *run)
+{
+	char *path = xasprintf("%s/incoming", run->target->spool);
+	struct dirent *d;
+	DIR *dir = opendir(path);
+	int n = 0;
+
+	while (dir != NULL && (d = readdir(dir)) != NULL)
+		n += d->d_name[0] != '.';
+	if (dir != NULL)
+		closedir(dir);
+	free(path);
+	return n;
+}
+
+static int
+incoming_empty(struct run *run)
+{
+	return incoming_left(run) == 0;
+}
+
+static int
+log_expected(const struct run *run, const char *line)
+{
+	const struct expect *ex;
+	const struct word *w;
+	size_t i;
+
+	for (i = 0; usual[i] != NULL; i++)
+		if (strstr(line, usual[i]) != NULL)
+			return 1;
+	STAILQ_FOREACH(ex, &run->sc->expects, entry) {
+		w = STAILQ_FIRST(&ex->args);
+		if (strcmp(ex->kind->word, "log") == 0 &&
+		    strcmp(w->text, "has") == 0 &&
+		    text_found(STAILQ_NEXT(w, entry)->text, line,
+		    strlen(line)))
+			return 1;
+	}
+	return 0;
+}
+
+static void
+clean_log(struct run *run)
+{
+	const json_t *j;
+	const char *line;
+	size_t i;
+
+	json_array_foreach(run->daemon.log, i, j) {
+		line = json_string_value(j);
+		if (strstr(line, "warn") != NULL && !log_expected(run, line))
+			oracle_object(run, &oracle_clean, "smtpd",
+			    "a warning nobody expected: %s", line);
+	}
+}
+
+static void
+clean_finish(struct run *run)
+{
+	if (run->daemon.exited)
+		return;
+	clean_descriptors(run);
+	clean_gauges(run);
+	collect_queue(run, queue_left, run);
+	if (!run_until(run, incoming_empty, SETTLE))
+		oracle_object(run, &oracle_clean, "queue",
+		    "%d messages are left in incoming", incoming_left(run));
+	clean_log(run);
+}
+
+const struct oracle oracle_clean = {
+	.name = "clean",
+	.text = "after the last session all is back where it was",
+	.finish = clean_finish,
+	.daemon = 1,
+};

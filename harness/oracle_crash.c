@@ -1,0 +1,154 @@
+/* No process of the daemon ends by itself, and it still answers at the end. */
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "run.h"
+#include "sandbox.h"
+#include "smtp.h"
+
+#define ANSWER_TIME	10000000	/* us */
+
+/* Log lines by which the daemon says that one of its processes is gone. */
+static const char *const last_words[] = {
+	"fatal:", "fatal ", "fatalx", "lost child", "lost processor",
+	"AddressSanitizer", "runtime error:", NULL
+};
+
+static int
+exit_expected(const struct run *run)
+{
+	const struct expect *ex;
+
+	STAILQ_FOREACH(ex, &run->sc->expects, entry)
+		if (strcmp(ex->kind->word, "exit") == 0)
+			return 1;
+	return 0;
+}
+
+static void
+crash_log(struct run *run, const char *line)
+{
+	size_t i;
+
+	if (run->daemon.stopping || !run->daemon.ready || exit_expected(run))
+		return;
+	for (i = 0; last_words[i] != NULL; i++)
+		if (strstr(line, last_words[i]) != NULL) {
+			oracle_object(run, &oracle_crash, "smtpd", "%s", line);
+			return;
+		}
+}
+
+static void
+crash_event(struct run *run, const struct sandbox_event *ev)
+{
+	if (ev->what == SANDBOX_CRASH)
+		oracle_object(run, &oracle_crash, ev->title,
+		    "signal %d (%s)\n%s", ev->signo, strsignal(ev->signo),
+		    ev->backtrace == NULL ? "" : ev->backtrace);
+	else if (ev->what == SANDBOX_EXIT && ev->pid == run->daemon.pid &&
+	    run->daemon.ready && !run->daemon.stopping &&
+	    !exit_expected(run)) {
+		if (WIFSIGNALED(ev->status))
+			oracle_object(run, &oracle_crash, "smtpd",
+			    "the daemon was ended by signal %d",
+			    WTERMSIG(ev->status));
+		else
+			oracle_object(run, &oracle_crash, "smtpd",
+			    "the daemon has exited with status %d",
+			    WEXITSTATUS(ev->status));
+	}
+}
+
+struct probe {
+	struct session	*s;
+	int		 fd;
+	struct buf	 in;
+};
+
+/* Does the daemon greet and take leave?  0, or what it did instead. */
+static const char *
+probe_port(struct run *run, int port)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	struct pollfd pfd;
+	uint64_t end = now_us() + ANSWER_TIME;
+	char c;
+	int fd, lines = 0;
+
+	sin.sin_port = htons((uint16_t)port);
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == -1) {
+		close(fd);
+		return "connection refused";
+	}
+	pfd.fd = fd;
+	pfd.events = POLLIN;
+	while (lines < 2 && now_us() < end) {
+		/* it may need our DNS to greet */
+		event_base_loop(run->base, EVLOOP_NONBLOCK);
+		if (poll(&pfd, 1, 1) <= 0)
+			continue;
+		if (recv(fd, &c, 1, MSG_DONTWAIT) <= 0)
+			break;
+		if (c == '\n' && ++lines == 1 && send(fd, "QUIT\r\n", 6,
+		    MSG_NOSIGNAL) == -1)
+			break;
+	}
+	close(fd);
+	return lines == 2 ? NULL : lines == 0 ? "no greeting" :
+	    "no reply to QUIT";
+}
+
+static void
+object_hang(struct run *run, int port, const char *how)
+{
+	struct proc procs[MAX_PROCS];
+	struct buf b = { 0 };
+	char *bt;
+	int i, n;
+
+	n = daemon_procs(procs, MAX_PROCS);
+	for (i = 0; i < n && b.len < 60000; i++) {
+		if ((bt = sandbox_backtrace(run->sb, procs[i].pid)) == NULL)
+			continue;
+		buf_addf(&b, "\n--- %s\n%s", procs[i].title, bt);
+		free(bt);
+	}
+	oracle_object(run, &oracle_crash, "smtpd",
+	    "a new session on port %d within %d s: %s%s", port,
+	    ANSWER_TIME / 1000000, how, b.len == 0 ? "" : b.data);
+	buf_free(&b);
+}
+
+static void
+crash_finish(struct run *run)
+{
+	const char *how;
+
+	if (!run->daemon.ready || run->daemon.exited || run->daemon.port == 0)
+		return;
+	if ((how = probe_port(run, run->daemon.port)) != NULL &&
+	    !run->daemon.exited)
+		object_hang(run, run->daemon.port, how);
+}
+
+const struct oracle oracle_crash = {
+	.name = "crash",
+	.text = "no process of the daemon crashes, exits or hangs",
+	.log = crash_log,
+	.event = crash_event,
+	.finish = crash_finish,
+	.always = 1,
+	.daemon = 1,
+};

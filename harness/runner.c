@@ -1,0 +1,618 @@
+/* One scenario against one target, from the sandbox to the verdict. */
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "account.h"
+#include "actor_server.h"
+#include "channel.h"
+#include "cmd.h"
+#include "daemon.h"
+#include "event.h"
+#include "parser.h"
+#include "procs.h"
+#include "run.h"
+#include "sandbox.h"
+
+#define WHOLE_TIME	600000000ULL	/* us, of all dialogues together */
+#define CRASH_TIME	400000		/* us, for news of a crash to come in */
+#define STOP_TIME	3000000		/* us, for the daemon to end */
+#define PROGRESS	200000		/* us */
+#define KEEP_TRACES	3		/* sessions of a fleet */
+
+static void
+run_init(struct run *run, const struct scenario *sc,
+    const struct run_opts *opts, int fd)
+{
+	memset(run, 0, sizeof(*run));
+	run->sc = sc;
+	run->opts = opts;
+	run->target = opts->target;
+	run->evfd = fd;
+	run->t0 = now_us();
+	run->daemon.logfd = -1;
+	TAILQ_INIT(&run->actors);
+	TAILQ_INIT(&run->sessions);
+	STAILQ_INIT(&run->points);
+	STAILQ_INIT(&run->vars);
+	run->failures = json_array();
+	run->known = json_array();
+	run->stats = json_object();
+	run->trace = json_array();
+	run->account = account_new();
+	run->choices = choices_new(opts->seed, sc->name);
+}
+
+static void
+emit_start(struct run *run)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "event", json_string("start"));
+	json_object_set_new(j, "id", json_integer(run->opts->id));
+	json_object_set_new(j, "path", json_string(run->sc->path));
+	json_object_set_new(j, "name", json_string(run->sc->name));
+	json_object_set_new(j, "target", json_string(run->target == NULL ?
+	    run->opts->connect : run->target->name));
+	event_emit(run->evfd, j);
+}
+
+static void
+emit_progress(struct run *run, unsigned long done, unsigned long total)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "event", json_string("progress"));
+	json_object_set_new(j, "id", json_integer(run->opts->id));
+	json_object_set_new(j, "done", json_integer((json_int_t)done));
+	json_object_set_new(j, "total", json_integer((json_int_t)total));
+	json_object_set_new(j, "what", json_string("sessions"));
+	event_emit(run->evfd, j);
+}
+
+/* A sentence why this scenario cannot run here, or NULL. */
+static char *
+run_needs(const struct run *run)
+{
+	const struct word *w;
+	const struct role *r;
+	const char *v;
+
+	STAILQ_FOREACH(w, &run->sc->needs, entry) {
+		if (run->target == NULL || strcmp(w->text, "smtp") == 0)
+			continue;
+		if (strcmp(w->text, "ipv6") == 0) {
+			if (access("/proc/net/if_inet6", F_OK) == -1)
+				return xstrdup("this machine has no IPv6");
+		} else if (w->text[0] == '<' || w->text[0] == '>') {
+			if (!target_matches(run->target, w->text))
+				return xasprintf("needs version %s, this is %s",
+				    w->text, run->target->version);
+		} else if (!target_has(run->target, w->text))
+			return xasprintf("needs %s, which %s does not have",
+			    w->text, run->target->name);
+	}
+	if (run->opts->connect == NULL)
+		return NULL;
+	STAILQ_FOREACH(r, &run->sc->roles, entry) {
+		v = r->kind->word;
+		if (r->kind == &actor_server || r->kind == &actor_process)
+			return xasprintf("needs a daemon of our own (%s %s)", v,
+			    r->name);
+	}
+	return NULL;
+}
+
+static int
+write_file(struct run *run, const struct file *f)
+{
+	struct passwd *pw;
+	char *dir, *slash;
+	int fd;
+
+	dir = xstrdup(f->path);
+	for (slash = strchr(dir + 1, '/'); slash != NULL;
+	    slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(dir, 0755);
+		*slash = '/';
+	}
+	free(dir);
+	fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd == -1 || write_all(fd, f->text, f->len) == -1 ||
+	    fchmod(fd, f->mode) == -1) {
+		run_error(run, "%s:%d:%d: %s: %s", f->pos.file, f->pos.line,
+		    f->pos.col, f->path, strerror(errno));
+		if (fd != -1)
+			close(fd);
+		return -1;
+	}
+	if (f->owner != NULL) {
+		if ((pw = getpwnam(f->owner)) == NULL ||
+		    fchown(fd, pw->pw_uid, pw->pw_gid) == -1)
+			run_error(run, "%s:%d:%d: no user %s in the sandbox",
+			    f->pos.file, f->pos.line, f->pos.col, f->owner);
+	}
+	close(fd);
+	return 0;
+}
+
+static void
+sandbox_readable(int fd, short what, void *arg)
+{
+	struct run *run = arg;
+	struct sandbox_event ev;
+	size_t i;
+
+	(void)fd;
+	(void)what;
+	while (sandbox_event(run->sb, &ev)) {
+		if (ev.what == SANDBOX_GONE)
+			run_error(run, "the sandbox is gone");
+		for (i = 0; oracles[i] != NULL; i++)
+			if (oracles[i]->event != NULL)
+				oracles[i]->event(run, &ev);
+		if (ev.what == SANDBOX_EXIT && ev.pid == run->daemon.pid) {
+			run->daemon.exited = 1;
+			run->daemon.status = ev.status;
+		} else if (ev.what == SANDBOX_EXIT)
+			procs_exit(run, ev.pid, ev.status);
+		sandbox_event_free(&ev);
+	}
+}
+
+static int
+enter(struct run *run)
+{
+	const char *lower[] = { run->target->root, NULL };
+	struct sandbox_spec spec = { .lower = lower,
+	    .certs = run->opts->certs, .chroot = run->target->chroot,
+	    .hostname = "mx.example.org" };
+	const struct file *f;
+	char err[512];
+
+	spec.users = sandbox_users(&spec.nusers);
+	if ((run->sb = sandbox_enter(&spec, err, sizeof(err))) == NULL) {
+		run_error(run, "%s", err);
+		return -1;
+	}
+	STAILQ_FOREACH(f, &run->sc->files, entry)
+		if (write_file(run, f) == -1)
+			return -1;
+	return 0;
+}
+
+static void
+terminated(int sig, short what, void *arg)
+{
+	struct run *run = arg;
+
+	(void)what;
+	run_error(run, "interrupted by signal %d", sig);
+}
+
+static void
+make_actors(struct run *run)
+{
+	const struct role *r;
+	struct actor *a;
+
+	STAILQ_FOREACH(r, &run->sc->roles, entry) {
+		a = xcalloc(1, sizeof(*a));
+		a->run = run;
+		a->role = r;
+		a->choices = run->choices;
+		TAILQ_INSERT_TAIL(&run->actors, a, entry);
+	}
+}
+
+/* The daemon comes between those it talks to and those who talk to it. */
+static int
+start_actors(struct run *run)
+{
+	struct actor *a;
+
+	TAILQ_FOREACH(a, &run->actors, entry)
+		if (a->role->kind->prepare != NULL &&
+		    a->role->kind->prepare(a) == -1)
+			return -1;
+	TAILQ_FOREACH(a, &run->actors, entry)
+		if (a->role->kind == &actor_smtpd &&
+		    a->role->kind->start(a) == -1)
+			return -1;
+	run->ready_us = now_us() - run->t0;
+	TAILQ_FOREACH(a, &run->actors, entry)
+		if (a->role->kind != &actor_smtpd &&
+		    a->role->kind->start != NULL &&
+		    a->role->kind->start(a) == -1)
+			return -1;
+	return 0;
+}
+
+/* Put aside what a session has seen, if anybody may want to see it. */
+static void
+keep_trace(struct run *run, struct session *s)
+{
+	if (s->trace != NULL && (run->failed || run->verdict != NULL ||
+	    s->n <= KEEP_TRACES))
+		json_array_extend(run->trace, s->trace);
+}
+
+static void
+reap_sessions(struct run *run)
+{
+	struct session *s, *next;
+
+	TAILQ_FOREACH_SAFE(s, &run->sessions, entry, next)
+		if (s->over) {
+			keep_trace(run, s);
+			session_free(s);
+		}
+}
+
+static void
+tell_progress(struct run *run)
+{
+	const struct actor *a;
+	unsigned long left = 0;
+
+	TAILQ_FOREACH(a, &run->actors, entry)
+		if (a->left > 0)
+			left += (unsigned long)a->left;
+	if (now_us() - run->progress < PROGRESS)
+		return;
+	run->progress = now_us();
+	emit_progress(run, run->nsessions_done, run->nsessions_done + left);
+}
+
+static int
+dialogues_done(struct run *run)
+{
+	const struct actor *a;
+
+	reap_sessions(run);
+	if (run->stop)
+		return 1;
+	TAILQ_FOREACH(a, &run->actors, entry)
+		if (a->left > 0) {
+			tell_progress(run);
+			return 0;
+		}
+	return 1;
+}
+
+static int
+count_queued(const struct run *run)
+{
+	const struct expect *ex;
+	int n = 0;
+
+	STAILQ_FOREACH(ex, &run->sc->expects, entry)
+		n += strcmp(ex->kind->word, "queued") == 0;
+	return n;
+}
+
+/* Nothing on its way any more, as far as the queue shows. */
+static int
+settled(struct run *run)
+{
+	return run->stop || run->daemon.exited ||
+	    collect_queue(run, NULL, NULL) <= count_queued(run);
+}
+
+static void
+end_sessions(struct run *run)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &run->sessions, entry)
+		session_end(s);
+	reap_sessions(run);
+}
+
+static void
+finish_oracles(struct run *run)
+{
+	size_t i;
+
+	for (i = 0; oracles[i] != NULL; i++)
+		if (oracles[i]->finish != NULL &&
+		    (!oracles[i]->daemon || run->daemon.actor != NULL) &&
+		    (!run->failed || oracles[i]->always))
+			oracles[i]->finish(run);
+}
+
+static void
+unused_servers(struct run *run)
+{
+	const struct actor *a;
+
+	TAILQ_FOREACH(a, &run->actors, entry)
+		if (a->role->kind == &actor_server)
+			server_judge(a);
+}
+
+/* What was pinned for an oracle and did not happen is news as well. */
+static void
+unused_knowns(struct run *run)
+{
+	const struct known *k;
+	struct knowns one;
+	struct known copy;
+
+	STAILQ_FOREACH(k, &run->sc->knowns, entry) {
+		if (k->used)
+			continue;
+		copy = *k;
+		STAILQ_INIT(&one);
+		STAILQ_INSERT_TAIL(&one, &copy, entry);
+		run_conforms(run, &k->pos, NULL, &one);
+	}
+}
+
+static void
+judge_whole(struct run *run)
+{
+	const struct expect *ex;
+
+	if (run->daemon.actor != NULL && run->sb != NULL) {
+		run_until(run, settled, run->sc->timeout);
+		end_sessions(run);
+		/* a bounce may have begun as the last envelope went */
+		run_until(run, settled, run->sc->timeout);
+		collect_mail(run);
+	}
+	STAILQ_FOREACH(ex, &run->sc->expects, entry)
+		if (ex->kind->claim != NULL)
+			ex->kind->claim(run, ex);
+	STAILQ_FOREACH(ex, &run->sc->expects, entry)
+		if (ex->kind->check != NULL)
+			ex->kind->check(run, ex);
+	unused_servers(run);
+	finish_oracles(run);
+	unused_knowns(run);
+}
+
+static int
+daemon_gone(struct run *run)
+{
+	return run->daemon.exited;
+}
+
+static void
+stop_daemon(struct run *run)
+{
+	struct daemon *d = &run->daemon;
+
+	if (d->pid <= 0 || d->exited || run->sb == NULL)
+		return;
+	d->stopping = 1;
+	sandbox_kill(run->sb, d->pid, SIGTERM);
+	run_until(run, daemon_gone, STOP_TIME);
+}
+
+static void
+play(struct run *run)
+{
+	if (start_actors(run) == -1)
+		return;
+	if (!run_until(run, dialogues_done, WHOLE_TIME) && !run->stop)
+		run_error(run, "the dialogues are not over after %llu s",
+		    WHOLE_TIME / 1000000);
+	if (run->verdict != NULL)
+		return;
+	if (run->failed) {
+		/* often a crash is the reason: give it time to be told */
+		run_until(run, daemon_gone, CRASH_TIME);
+		end_sessions(run);
+		finish_oracles(run);
+	} else
+		judge_whole(run);
+}
+
+static int
+trace_cmp(const void *a, const void *b)
+{
+	json_int_t x, y;
+
+	x = json_integer_value(json_object_get(*(json_t *const *)a, "t"));
+	y = json_integer_value(json_object_get(*(json_t *const *)b, "t"));
+	return x < y ? -1 : x > y;
+}
+
+/* All transcripts on one time axis. */
+static json_t *
+sorted_trace(struct run *run)
+{
+	size_t i, n = json_array_size(run->trace);
+	json_t **v = xcalloc(n + 1, sizeof(*v)), *out = json_array();
+
+	for (i = 0; i < n; i++)
+		v[i] = json_array_get(run->trace, i);
+	qsort(v, n, sizeof(*v), trace_cmp);
+	for (i = 0; i < n; i++)
+		json_array_append(out, v[i]);
+	free(v);
+	return out;
+}
+
+static void
+emit_stats(struct run *run)
+{
+	json_t *st = run->stats;
+
+	json_object_set_new(st, "sessions",
+	    json_integer((json_int_t)run->nsessions));
+	json_object_set_new(st, "commands",
+	    json_integer((json_int_t)run->ncommands));
+	json_object_set_new(st, "replies",
+	    json_integer((json_int_t)run->nreplies));
+	json_object_set_new(st, "promised",
+	    json_integer((json_int_t)account_promised(run->account)));
+	json_object_set_new(st, "arrived",
+	    json_integer((json_int_t)account_arrived(run->account)));
+}
+
+static const char *
+run_verdict(const struct run *run)
+{
+	if (run->failed)
+		return "fail";
+	if (run->verdict != NULL)
+		return run->verdict;
+	return json_array_size(run->known) > 0 ? "known" : "pass";
+}
+
+static json_t *
+proves(const struct run *run)
+{
+	const struct word *w;
+	json_t *j = json_array();
+
+	STAILQ_FOREACH(w, &run->sc->proves, entry)
+		json_array_append_new(j, json_string(w->text));
+	return j;
+}
+
+static void
+emit_end(struct run *run)
+{
+	const char *verdict = run_verdict(run);
+	json_t *j = json_object();
+	char seed[32];
+
+	snprintf(seed, sizeof(seed), "0x%llx",
+	    (unsigned long long)run->opts->seed);
+	emit_stats(run);
+	json_object_set_new(j, "event", json_string("end"));
+	json_object_set_new(j, "id", json_integer(run->opts->id));
+	json_object_set_new(j, "path", json_string(run->sc->path));
+	json_object_set_new(j, "name", json_string(run->sc->name));
+	json_object_set_new(j, "target", json_string(run->target == NULL ?
+	    run->opts->connect : run->target->name));
+	json_object_set_new(j, "version", json_string(run->target == NULL ?
+	    "" : run->target->version));
+	json_object_set_new(j, "verdict", json_string(verdict));
+	json_object_set_new(j, "reason", json_string_nocheck(
+	    run->reason == NULL ? "" : run->reason));
+	json_object_set_new(j, "seed", json_string(seed));
+	json_object_set_new(j, "seconds",
+	    json_real((double)(now_us() - run->t0) / 1e6));
+	json_object_set_new(j, "startup_ms",
+	    json_real((double)run->ready_us / 1e3));
+	json_object_set_new(j, "proves", proves(run));
+	json_object_set(j, "failures", run->failures);
+	json_object_set(j, "known", run->known);
+	json_object_set(j, "stats", run->stats);
+	json_object_set_new(j, "repeat", json_string_nocheck(
+	    run->opts->repeat == NULL ? "" : run->opts->repeat));
+	if (run->opts->keep || strcmp(verdict, "fail") == 0 ||
+	    strcmp(verdict, "error") == 0) {
+		json_object_set_new(j, "transcript", sorted_trace(run));
+		if (run->daemon.log != NULL)
+			json_object_set(j, "log", run->daemon.log);
+	}
+	event_emit(run->evfd, j);
+}
+
+static void
+run_free(struct run *run)
+{
+	struct actor *a;
+	struct point *p;
+	struct var *v;
+
+	end_sessions(run);
+	while ((a = TAILQ_FIRST(&run->actors)) != NULL) {
+		TAILQ_REMOVE(&run->actors, a, entry);
+		if (a->role->kind->stop != NULL)
+			a->role->kind->stop(a);
+		free(a);
+	}
+	while ((p = STAILQ_FIRST(&run->points)) != NULL) {
+		STAILQ_REMOVE_HEAD(&run->points, entry);
+		free(p);
+	}
+	while ((v = STAILQ_FIRST(&run->vars)) != NULL) {
+		STAILQ_REMOVE_HEAD(&run->vars, entry);
+		free(v->name);
+		free(v->value);
+		free(v);
+	}
+	account_free(run->account);
+	choices_free(run->choices);
+	SSL_CTX_free(run->tls_client);
+	SSL_CTX_free(run->tls_server);
+	json_decref(run->failures);
+	json_decref(run->known);
+	json_decref(run->stats);
+	json_decref(run->trace);
+	free(run->reason);
+	free(run->waits);
+}
+
+/* Everything that has to be read from the machine before it is out of sight. */
+static int
+prepare(struct run *run)
+{
+	char err[256];
+	FILE *fp;
+
+	run->tls_client = tls_client_ctx(run->opts->certs, err, sizeof(err));
+	run->tls_server = tls_server_ctx(run->opts->certs, err, sizeof(err));
+	if (run->tls_client == NULL || run->tls_server == NULL) {
+		run_error(run, "%s", err);
+		return -1;
+	}
+	if (run->opts->choices == NULL)
+		return 0;
+	if ((fp = fopen(run->opts->choices, "r")) == NULL ||
+	    choices_replay(run->choices, fp) == -1) {
+		run_error(run, "%s: %s", run->opts->choices, strerror(errno));
+		return -1;
+	}
+	fclose(fp);
+	return 0;
+}
+
+int
+runner_main(const struct scenario *sc, const struct run_opts *opts, int fd)
+{
+	struct event *term;
+	struct run run;
+
+	signal(SIGPIPE, SIG_IGN);
+	run_init(&run, sc, opts, fd);
+	emit_start(&run);
+	if ((run.reason = run_needs(&run)) != NULL)
+		run.verdict = "skip";
+	else if (prepare(&run) == 0 &&
+	    (opts->connect != NULL || enter(&run) == 0)) {
+		run.base = event_base_new();
+		term = evsignal_new(run.base, SIGTERM, terminated, &run);
+		event_add(term, NULL);
+		if (run.sb != NULL) {
+			run.sbev = event_new(run.base, sandbox_fd(run.sb),
+			    EV_READ | EV_PERSIST, sandbox_readable, &run);
+			event_add(run.sbev, NULL);
+		}
+		make_actors(&run);
+		play(&run);
+		stop_daemon(&run);
+		end_sessions(&run);
+		event_free(term);
+	}
+	emit_end(&run);
+	if (run.sb != NULL)
+		sandbox_close(run.sb);
+	run_free(&run);
+	return EX_PASS;
+}

@@ -1,0 +1,167 @@
+/* message: mail made to size, or given as text, with the final dot. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "channel.h"
+#include "parser.h"
+#include "steps.h"
+
+struct message {
+	struct range	 size;		/* octets of the body, before stuffing */
+	struct range	 line;		/* octets in a line, without its end */
+	int		 eight;		/* octets of 128 and above too */
+	const char	*subject;
+	const char	*text;		/* given: header, empty line, body */
+};
+
+static void
+message_opt(struct parser *p, struct message *m, const struct opt *o)
+{
+	if (strcmp(o->name, "size") == 0 && o->value != NULL)
+		m->size = parse_range(p, &o->pos, o->value, "the size");
+	else if (strcmp(o->name, "line") == 0 && o->value != NULL)
+		m->line = parse_range(p, &o->pos, o->value, "the line length");
+	else if (strcmp(o->name, "subject") == 0 && o->value != NULL)
+		m->subject = o->value;
+	else if (strcmp(o->name, "8bit") == 0 && o->value == NULL)
+		m->eight = 1;
+	else
+		parse_fail(p, &o->pos, "unknown option \"%s\" of message: "
+		    "expected size=A..B line=A..B subject=TEXT 8bit, or a "
+		    "block of text", o->name);
+}
+
+static void
+message_parse(struct parser *p, struct step *st)
+{
+	struct message *m = arena_alloc(p->arena, sizeof(*m));
+	struct opts opts = STAILQ_HEAD_INITIALIZER(opts);
+	const struct opt *o;
+	struct pos pos;
+
+	m->size.lo = m->size.hi = 1024;
+	m->line.lo = 1;
+	m->line.hi = 78;
+	m->subject = "smtpdtest";
+	parse_opts(p, &opts);
+	STAILQ_FOREACH(o, &opts, entry)
+		message_opt(p, m, o);
+	if (m->line.lo == 0)
+		m->line.lo = 1;
+	if (p->p < p->end && *p->p == '{') {
+		m->text = lex_block(p, &pos);
+		vars_note(p, m->text, &pos);
+	}
+	st->arg = m;
+}
+
+/* A line of letters; now and then it begins with a dot, to be doubled. */
+static void
+body_line(struct buf *b, uint64_t *mix, size_t len, int eight)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;:-+=/<>()!";
+	uint64_t x = 0;
+	size_t i, start = b->len;
+	char c;
+
+	for (i = 0; i < len; i++) {
+		if (i % 8 == 0)
+			x = choice_mix(mix);
+		c = chars[(x & 0xff) % (sizeof(chars) - 1)];
+		if (eight && (x & 7) == 0)
+			c = (char)(x & 0xff) | (char)0x80;
+		x >>= 8;
+		buf_add(b, &c, 1);
+	}
+	/* "From " at the start of a line is mangled in an mbox by design */
+	if (len > 0 && b->data[start] == 'F')
+		b->data[start] = '.';
+	buf_add(b, "\n", 1);
+}
+
+static void
+message_make(struct session *s, const struct message *m, struct buf *b)
+{
+	static const char date[] = "Sat, 21 Nov 2026 12:00:00 +0000";
+	uint64_t size, mix, left, n, id;
+	struct range any = { 1, UINT64_MAX - 1 };
+
+	size = choice_scale(s->choices, "size", m->size);
+	mix = id = choice_draw(s->choices, "body", any);
+	buf_addf(b, "From: <sender@example.net>\nTo: <rcpt@example.org>\n"
+	    "Subject: %s\nDate: %s\nMessage-ID: <%s.%016llx@smtpdtest.invalid>"
+	    "\nX-Session: %s\n\n", m->subject, date, s->actor->role->name,
+	    (unsigned long long)id, s->label);
+	for (left = size; left > 0; left -= n < left ? n : left) {
+		n = m->line.lo + choice_mix(&mix) %
+		    (m->line.hi - m->line.lo + 1);
+		if (n + 2 > left)
+			n = left > 2 ? left - 2 : 1;
+		body_line(b, &mix, n, m->eight);
+		n += 2;
+	}
+}
+
+/* LF to CRLF, leading dots doubled (RFC 5321 4.5.2), and the end of data. */
+static void
+message_stuff(const char *in, size_t len, struct buf *out)
+{
+	const char *e = in + len, *nl;
+
+	while (in < e) {
+		nl = memchr(in, '\n', (size_t)(e - in));
+		if (nl == NULL)
+			nl = e;
+		if (*in == '.')
+			buf_add(out, ".", 1);
+		buf_add(out, in, (size_t)(nl - in));
+		buf_add(out, "\r\n", 2);
+		in = nl + 1;
+	}
+	buf_add(out, ".\r\n", 3);
+}
+
+static enum did
+message_run(struct session *s, struct step *st)
+{
+	const struct message *m = st->arg;
+	struct buf text = { 0 }, wire = { 0 };
+	char note[64];
+
+	if (s->phase == 1)
+		return channel_flushed(s->ch) || s->ch->dead ? DID_STEP :
+		    DID_WAIT;
+	s->phase = 1;
+	if (m->text != NULL) {
+		struct buf *b = session_expand(s, m->text);
+
+		message_stuff(b->data, b->len, &wire);
+	} else {
+		message_make(s, m, &text);
+		message_stuff(text.data, text.len, &wire);
+	}
+	snprintf(note, sizeof(note), "<message of %zu octets>", wire.len);
+	run_trace(s->run, s, s->label, "C", note, strlen(note));
+	session_say(s, wire.data, wire.len);
+	buf_free(&text);
+	buf_free(&wire);
+	return s->batching || channel_flushed(s->ch) ? DID_STEP : DID_WAIT;
+}
+
+static enum did
+message_timeout(struct session *s, struct step *st)
+{
+	return session_judge(s, st, "that the message is taken",
+	    "<not read>");
+}
+
+const struct step_kind step_message = {
+	.word = "message",
+	.parse = message_parse,
+	.run = message_run,
+	.timeout = message_timeout,
+	.says = 1,
+};
