@@ -139,15 +139,20 @@ unit: $(DRIVER) $(TESTS)
 # partly filled structs passed on, which a key for RB_FIND always is.
 SYSINC   = /usr/include
 CPPCHECK = cppcheck --quiet --error-exitcode=1 --std=c11 \
-	   --library=posix --library=gnu --library=bsd \
+	   --library=posix \
 	   --enable=warning,performance,portability --inline-suppr \
 	   --suppress=readdirCalled --suppress=getpwnamCalled \
 	   --suppress=getpwuidCalled --suppress=ctuuninitvar \
 	   --include=$(SYSINC)/bsd/sys/queue.h --include=$(SYSINC)/bsd/sys/tree.h \
 	   --include=$(SYSINC)/jansson.h -D_GNU_SOURCE -D__unused= -Iharness
 
-cppcheck: | $(DEPS)
-	@mkdir -p $(RESULTS) build/cppcheck
+# Its cache does not know which options it was made with.
+build/cppcheck: Makefile
+	@rm -rf $@
+	@mkdir -p $@
+
+cppcheck: build/cppcheck | $(DEPS)
+	@mkdir -p $(RESULTS)
 	@$(CPPCHECK) --cppcheck-build-dir=build/cppcheck -j $(JOBS) harness \
 	    2>$(RESULTS)/cppcheck.log || { cat $(RESULTS)/cppcheck.log; exit 1; }
 	@echo 'cppcheck: clean'

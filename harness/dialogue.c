@@ -285,7 +285,8 @@ expand_var(struct session *s, struct buf *out, const char *name, size_t len)
 		buf_addf(out, "%llx", (unsigned long long)run->opts->seed);
 }
 
-static void expand_text(struct session *, struct buf *, const char *, size_t);
+static void expand_text(struct session *, struct buf *, const char *, size_t,
+    int);
 
 /* The inside of ${...}. */
 static void
@@ -297,7 +298,7 @@ expand_braces(struct session *s, struct buf *out, const char *in, size_t len)
 
 	star = memchr(in, '*', len);
 	if (len > 4 && memcmp(in, "b64:", 4) == 0) {
-		expand_text(s, &b, in + 4, len - 4);
+		expand_text(s, &b, in + 4, len - 4, 1);
 		base64_encode(out, b.data, b.len);
 	} else if (star != NULL) {
 		n = strtoul(star + 1, NULL, 10);
@@ -322,14 +323,16 @@ braces_end(const char *in, size_t i, size_t len)
 	return i;
 }
 
+/* zero: \0 is a NUL, for ${b64:\0user\0password} */
 static void
-expand_text(struct session *s, struct buf *out, const char *in, size_t len)
+expand_text(struct session *s, struct buf *out, const char *in, size_t len,
+    int zero)
 {
 	size_t i, e;
 
 	for (i = 0; i < len; ) {
-		if (in[i] == '\\' && i + 1 < len && in[i + 1] == '0') {
-			/* for ${b64:\0user\0password} */
+		if (zero && in[i] == '\\' && i + 1 < len &&
+		    in[i + 1] == '0') {
 			buf_add(out, "", 1);
 			i += 2;
 		} else if (in[i] != '$' || i + 1 == len) {
@@ -359,7 +362,7 @@ session_expand(struct session *s, const char *in)
 {
 	buf_reset(&s->scratch);
 	buf_add(&s->scratch, "", 0);
-	expand_text(s, &s->scratch, in, strlen(in));
+	expand_text(s, &s->scratch, in, strlen(in), 0);
 	return &s->scratch;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "account.h"
 #include "procs.h"
@@ -55,22 +56,48 @@ descriptors_back(struct run *run)
 	return proc_grown(run, now, daemon_procs(now, MAX_PROCS)) == NULL;
 }
 
+/* What its descriptors are, to be freed. */
+static char *
+descriptors(pid_t pid)
+{
+	char *dir = xasprintf("/proc/%d/fd", (int)pid), *path, link[256];
+	struct dirent *e;
+	struct buf b = { 0 };
+	DIR *d = opendir(dir);
+	ssize_t n;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		path = xasprintf("%s/%s", dir, e->d_name);
+		if ((n = readlink(path, link, sizeof(link))) > 0)
+			buf_addf(&b, " %s=%.*s", e->d_name, (int)n, link);
+		free(path);
+	}
+	if (d != NULL)
+		closedir(d);
+	free(dir);
+	return b.data == NULL ? xstrdup("") : b.data;
+}
+
 static void
 clean_descriptors(struct run *run)
 {
 	struct proc now[MAX_PROCS];
 	const struct proc *p;
+	char *list;
 
 	if (run_until(run, descriptors_back, SETTLE))
 		return;
 	p = proc_grown(run, now, daemon_procs(now, MAX_PROCS));
-	if (p != NULL)
-		oracle_object(run, &oracle_clean, p->title,
-		    "%s has %d descriptors, at the start it had %d", p->title,
-		    p->nfds, proc_before(run, p)->nfds);
+	if (p == NULL)
+		return;
+	list = descriptors(p->pid);
+	oracle_object(run, &oracle_clean, p->title,
+	    "%s has %d descriptors, at the start it had %d:%s", p->title,
+	    p->nfds, proc_before(run, p)->nfds, list);
+	free(list);
 }
 
-/* The first gauge that is not 0, to be freed, or NULL. */
+/* The first gauge that is not 0, or what came instead, to be freed; or NULL. */
 static char *
 gauge_up(struct run *run)
 {
@@ -80,6 +107,9 @@ gauge_up(struct run *run)
 	size_t i, n;
 
 	procs_command(run, argv, &out, STATS_TIME);
+	if (out.data == NULL || strstr(out.data, "uptime=") == NULL)
+		hit = xasprintf("smtpctl show stats says: %s", out.data == NULL
+		    ? "nothing" : out.data);
 	rest = out.data;
 	while (hit == NULL && (line = strsep(&rest, "\n")) != NULL)
 		for (i = 0; gauges[i] != NULL; i++) {

@@ -5,7 +5,10 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include <arpa/inet.h>
+#include <linux/ipv6.h>
 #include <net/if.h>
+#include <netinet/in.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +77,29 @@ sysctl_set(const char *path, const char *value)
 	close(fd);
 }
 
+/*
+ * getaddrinfo(3) with AI_ADDRCONFIG, as smtpd calls it, asks for no addresses
+ * of a family of which the host has only 127.0.0.1 or ::1.
+ */
+static void
+net_more(int s)
+{
+	struct ifreq	 ifr = { .ifr_name = "lo:1" };
+	struct in6_ifreq ifr6 = { .ifr6_prefixlen = 128 };
+	struct sockaddr_in *sin = (struct sockaddr_in *)&ifr.ifr_addr;
+	int		 s6;
+
+	sin->sin_family = AF_INET;
+	sin->sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	ioctl(s, SIOCSIFADDR, &ifr);
+	if ((s6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1)
+		return;
+	ifr6.ifr6_ifindex = (int)if_nametoindex("lo");
+	inet_pton(AF_INET6, "2001:db8::1", &ifr6.ifr6_addr);
+	ioctl(s6, SIOCSIFADDR, &ifr6);
+	close(s6);
+}
+
 /* The kernel gives lo its addresses, 127.0.0.1/8 and ::1, as it comes up. */
 static int
 net_up(const struct why *w)
@@ -92,6 +118,7 @@ net_up(const struct why *w)
 		return sb_fail(w, "cannot bring up the loopback interface: %s",
 		    strerror(errno));
 	}
+	net_more(s);
 	close(s);
 	return 0;
 }
