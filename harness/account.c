@@ -330,8 +330,9 @@ header_differs(const char *sent, const char *got, size_t gotlen)
 			/* the empty line after fields put before a body */
 			added = 0;
 		else
-			return xasprintf("%.*s", (int)(n - (got[n - 1] == '\n')),
-			    got);
+			return xasprintf("got: %.*s, sent: %.*s",
+			    (int)strcspn(got, "\n"), got,
+			    (int)strcspn(sent, "\n"), sent);
 		got += n;
 	}
 	if (sent == se || strcmp(sent, "\n") == 0)

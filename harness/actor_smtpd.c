@@ -97,6 +97,27 @@ port_missing(struct run *run)
 	return 0;
 }
 
+/* Somewhere to ask, in the end, whether it still answers. */
+static void
+plain_listener(struct run *run)
+{
+	struct daemon *d = &run->daemon;
+	const struct actor *a;
+	const struct opt *to;
+
+	TAILQ_FOREACH(a, &run->actors, entry) {
+		to = opt_find(&a->role->opts, "to");
+		if (a->role->kind == &actor_client &&
+		    opt_find(&a->role->opts, "smtps") == NULL &&
+		    addr_parse(to == NULL ? "127.0.0.1" : to->value, 25,
+		    &d->addr, &d->addrlen) == 0)
+			return;
+	}
+	d->addrlen = 0;
+	if (daemon_listening(25))
+		addr_parse("127.0.0.1:25", 25, &d->addr, &d->addrlen);
+}
+
 static int
 smtpd_ready(struct run *run)
 {
@@ -210,6 +231,7 @@ smtpd_start(struct actor *a)
 		return -1;
 	}
 	d->ready = 1;
+	plain_listener(run);
 	d->nprocs = daemon_procs(d->procs, MAX_PROCS);
 	return 0;
 }

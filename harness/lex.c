@@ -300,7 +300,8 @@ lex_block(struct parser *p, struct pos *pos)
 		}
 		if (*p->p == '"' && !comment)
 			quoted = !quoted;
-		else if (*p->p == '#' && !quoted)
+		else if (*p->p == '#' && !quoted && (p->p == start ||
+		    isspace((unsigned char)p->p[-1])))
 			comment = 1;
 		else if (!quoted && !comment && *p->p == '{')
 			depth++;

@@ -1,8 +1,6 @@
 /* No process of the daemon ends by itself, and it still answers at the end. */
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <arpa/inet.h>
-#include <netinet/in.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -10,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "addr.h"
 #include "run.h"
 #include "sandbox.h"
 #include "smtp.h"
@@ -69,26 +67,18 @@ crash_event(struct run *run, const struct sandbox_event *ev)
 	}
 }
 
-struct probe {
-	struct session	*s;
-	int		 fd;
-	struct buf	 in;
-};
-
-/* Does the daemon greet and take leave?  0, or what it did instead. */
+/* Does the daemon greet and take leave?  NULL, or what it did instead. */
 static const char *
-probe_port(struct run *run, int port)
+probe(struct run *run)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET };
+	const struct daemon *d = &run->daemon;
 	struct pollfd pfd;
 	uint64_t end = now_us() + ANSWER_TIME;
 	char c;
 	int fd, lines = 0;
 
-	sin.sin_port = htons((uint16_t)port);
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == -1) {
+	fd = socket(d->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (const struct sockaddr *)&d->addr, d->addrlen) == -1) {
 		close(fd);
 		return "connection refused";
 	}
@@ -111,7 +101,7 @@ probe_port(struct run *run, int port)
 }
 
 static void
-object_hang(struct run *run, int port, const char *how)
+object_hang(struct run *run, const char *how)
 {
 	struct proc procs[MAX_PROCS];
 	struct buf b = { 0 };
@@ -126,8 +116,8 @@ object_hang(struct run *run, int port, const char *how)
 		free(bt);
 	}
 	oracle_object(run, &oracle_crash, "smtpd",
-	    "a new session on port %d within %d s: %s%s", port,
-	    ANSWER_TIME / 1000000, how, b.len == 0 ? "" : b.data);
+	    "a new session on port %d, %d s long: %s%s",
+	    addr_port(&run->daemon.addr), ANSWER_TIME / 1000000, how, b.len == 0 ? "" : b.data);
 	buf_free(&b);
 }
 
@@ -136,11 +126,11 @@ crash_finish(struct run *run)
 {
 	const char *how;
 
-	if (!run->daemon.ready || run->daemon.exited || run->daemon.port == 0)
+	if (!run->daemon.ready || run->daemon.exited || run->daemon.addrlen == 0)
 		return;
-	if ((how = probe_port(run, run->daemon.port)) != NULL &&
+	if ((how = probe(run)) != NULL &&
 	    !run->daemon.exited)
-		object_hang(run, run->daemon.port, how);
+		object_hang(run, how);
 }
 
 const struct oracle oracle_crash = {

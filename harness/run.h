@@ -2,6 +2,7 @@
 #define SMTPDTEST_RUN_H
 
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <event2/event.h>
@@ -171,7 +172,8 @@ struct daemon {
 	int		 ready;
 	struct proc	 procs[MAX_PROCS];
 	int		 nprocs;
-	int		 port;		/* of its first listener */
+	struct sockaddr_storage addr;	/* of a plain listener, family 0: none */
+	socklen_t	 addrlen;
 };
 
 /* The one run context: a scenario against a target. */

@@ -340,12 +340,13 @@ end_sessions(struct run *run)
 static void
 finish_oracles(struct run *run)
 {
+	int failed = run->failed;
 	size_t i;
 
 	for (i = 0; oracles[i] != NULL; i++)
 		if (oracles[i]->finish != NULL &&
 		    (!oracles[i]->daemon || run->daemon.actor != NULL) &&
-		    (!run->failed || oracles[i]->always))
+		    (!failed || oracles[i]->always))
 			oracles[i]->finish(run);
 }
 

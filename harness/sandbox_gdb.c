@@ -79,7 +79,9 @@ describe(struct buf *b, const struct proc *p, int signo)
 		if (names[i].signo == signo)
 			buf_addstr(b, names[i].name);
 	if (ptrace(PTRACE_GETSIGINFO, p->pid, NULL, &si) == 0) {
-		if (si.si_code <= 0 && si.si_pid != p->tgid)
+		if (si.si_code <= 0 && si.si_pid <= 1)
+			buf_addstr(b, " sent from outside");
+		else if (si.si_code <= 0 && si.si_pid != p->tgid)
 			buf_addf(b, " sent by process %d", si.si_pid);
 		else if (si.si_code > 0 && signo != SIGTRAP)
 			buf_addf(b, " at address %p", si.si_addr);
