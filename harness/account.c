@@ -248,17 +248,26 @@ same_rcpt(const char *a, const char *b)
 	return strcasecmp(a, b) == 0;
 }
 
-/* An LMTP server may be told the user alone. */
+/* Is user the local part of rcpt? */
 static int
-rcpt_matches(const struct arrival *v, const char *rcpt)
+is_local_part(const char *user, const char *rcpt)
 {
 	const char *at = strrchr(rcpt, '@');
 
-	if (same_rcpt(v->rcpt, rcpt))
-		return 1;
-	return strchr(v->rcpt, '@') == NULL && at != NULL &&
-	    strlen(v->rcpt) == (size_t)(at - rcpt) &&
-	    strncasecmp(v->rcpt, rcpt, strlen(v->rcpt)) == 0;
+	return strchr(user, '@') == NULL && at != NULL &&
+	    strlen(user) == (size_t)(at - rcpt) &&
+	    strncasecmp(user, rcpt, strlen(user)) == 0;
+}
+
+/*
+ * An LMTP server may be told the user alone, and the domain may be left to
+ * the daemon (<postmaster>).
+ */
+static int
+rcpt_matches(const struct arrival *v, const char *rcpt)
+{
+	return same_rcpt(v->rcpt, rcpt) || is_local_part(v->rcpt, rcpt) ||
+	    is_local_part(rcpt, v->rcpt);
 }
 
 /* How many copies one promise to this recipient is due. */

@@ -151,13 +151,15 @@ rr_parse(struct parser *p, struct rrs *rrs)
 }
 
 static void
-zone_parse(struct parser *p, struct rrs *rrs, const char *text, int line)
+zone_parse(struct parser *p, struct rrs *rrs, const char *text,
+    const struct pos *pos)
 {
 	struct parser sub = *p;
 
 	sub.p = sub.bol = text;
 	sub.end = text + strlen(text);
-	sub.line = line;
+	sub.line = pos->line;
+	sub.col0 = pos->col - 1;
 	memcpy(&sub.fail, &p->fail, sizeof(sub.fail));
 	for (;;) {
 		lex_skip(&sub, 1);
@@ -174,8 +176,8 @@ dns_check(struct parser *p, struct role *r)
 
 	STAILQ_INIT(rrs);
 	r->arg = rrs;
-	zone_parse(p, rrs, r->text, r->textpos.line);
-	zone_parse(p, rrs, zone_default, r->textpos.line);
+	zone_parse(p, rrs, r->text, &r->textpos);
+	zone_parse(p, rrs, zone_default, &r->textpos);
 }
 
 static size_t

@@ -250,9 +250,9 @@ lex_rest(struct parser *p)
 	return arena_strndup(p->arena, q, (size_t)(e - q));
 }
 
-/* Take the indentation all lines share off each of them. */
+/* Take the indentation all lines share off each of them; *col grows by it. */
 static const char *
-dedent(struct arena *a, const char *text, size_t len)
+dedent(struct arena *a, const char *text, size_t len, int *col)
 {
 	size_t common = (size_t)-1, i, n;
 	char *out, *o;
@@ -266,6 +266,8 @@ dedent(struct arena *a, const char *text, size_t len)
 		if (ws < n && ws < common)
 			common = ws;
 	}
+	if (common != (size_t)-1)
+		*col += (int)common;
 	o = out = arena_alloc(a, len + 2);
 	for (i = 0; i < len; i += n + 1) {
 		for (n = 0; i + n < len && text[i + n] != '\n'; n++)
@@ -315,10 +317,10 @@ lex_block(struct parser *p, struct pos *pos)
 	text = arena_strndup(p->arena, start, (size_t)(p->p - start));
 	p->p++;
 	if (strchr(text, '\n') == NULL)
-		return dedent(p->arena, text, strlen(text));
+		return dedent(p->arena, text, strlen(text), &pos->col);
 	/* the last line holds only the blanks before the brace */
 	return dedent(p->arena, text,
-	    (size_t)(strrchr(text, '\n') + 1 - text));
+	    (size_t)(strrchr(text, '\n') + 1 - text), &pos->col);
 }
 
 static const struct unit {

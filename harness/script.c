@@ -788,7 +788,7 @@ default_dns(struct parser *p)
 	dns = arena_alloc(p->arena, sizeof(*dns));
 	dns->kind = &actor_dns;
 	dns->name = "dns";
-	dns->pos.file = p->path;
+	dns->pos.file = dns->textpos.file = p->path;
 	dns->text = "";
 	STAILQ_INIT(&dns->opts);
 	STAILQ_INIT(&dns->steps);
@@ -806,12 +806,12 @@ parse_all(struct parser *p)
 		lex_skip(p, 1);
 		if (p->p == p->end)
 			break;
+		pos = lex_pos(p);
+		if (*p->p == '}')
+			parse_fail(p, &pos, "a \"}\" that closes nothing");
 		parse_item(p);
 		if (!lex_eol(p) || (p->p < p->end && *p->p == '}')) {
 			pos = lex_pos(p);
-			if (*p->p == '}')
-				parse_fail(p, &pos, "a \"}\" that closes "
-				    "nothing");
 			parse_fail(p, &pos, "unexpected \"%s\": expected the "
 			    "end of the line", lex_word(p, "nothing"));
 		}
