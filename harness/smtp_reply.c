@@ -256,7 +256,7 @@ want_text(const struct want *w)
 	return w->text;
 }
 
-/* Digits with x standing for any; "5.1.x" may end in several digits. */
+/* x stands for a digit, and in an enhanced code like "5.x.x" for a number. */
 static int
 pattern_match(const char *pat, const char *s)
 {
@@ -265,7 +265,8 @@ pattern_match(const char *pat, const char *s)
 			if (!isdigit((unsigned char)*s))
 				return 0;
 			s++;
-			while (pat[1] == '\0' && isdigit((unsigned char)*s))
+			while ((pat[1] == '\0' || pat[1] == '.') &&
+			    isdigit((unsigned char)*s))
 				s++;
 		} else if (*pat != *s++)
 			return 0;
