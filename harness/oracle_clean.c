@@ -6,17 +6,23 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "addr.h"
+#include "parser.h"
 #include "procs.h"
 #include "regex.h"
 #include "run.h"
+#include "sandbox.h"
 
 #define SETTLE		5000000		/* us */
 #define STATS_TIME	10000000
 
-/* Gauges that count what is going on: 0 when nothing is. */
+/*
+ * Gauges that count what is going on: 0 when nothing is, but for the last, in
+ * which idle sessions stay.
+ */
 static const char *const gauges[] = {
 	"smtp.session=", "smtp.smtps=", "smtp.tls=", "mda.running=",
-	"mda.pending=", "mta.session=", "bounce.session=", NULL
+	"mda.pending=", "bounce.session=", "mta.session=", NULL
 };
 
 /*
@@ -37,17 +43,43 @@ proc_before(const struct run *run, const struct proc *now)
 	return NULL;
 }
 
+/*
+ * smtpd keeps an idle session with a mail exchanger for session-keepalive (10 s)
+ * and notices only then that we have closed it.
+ */
+static int
+idle_mta_sessions(const struct run *run)
+{
+	struct sockaddr_storage ss;
+	const struct actor *a;
+	socklen_t len;
+	int n = 0;
+
+	TAILQ_FOREACH(a, &run->actors, entry)
+		if (a->role->kind == &actor_server && addr_parse(
+		    opt_find(&a->role->opts, "listen")->value, 25, &ss,
+		    &len) == 0)
+			n += sandbox_close_wait(addr_port(&ss));
+	return n;
+}
+
 /* A process that has more descriptors than when it was ready, or NULL. */
 static const struct proc *
 proc_grown(struct run *run, struct proc *now, int n)
 {
 	const struct proc *was;
-	int i;
+	int i, idle = idle_mta_sessions(run);
 
-	for (i = 0; i < n; i++)
-		if ((was = proc_before(run, &now[i])) != NULL &&
-		    now[i].nfds > was->nfds)
+	for (i = 0; i < n; i++) {
+		if ((was = proc_before(run, &now[i])) == NULL ||
+		    now[i].nfds <= was->nfds)
+			continue;
+		/* those of the process that has the sessions are explained */
+		if ((strcmp(now[i].title, "dispatcher") != 0 &&
+		    strcmp(now[i].title, "pony express") != 0) ||
+		    now[i].nfds > was->nfds + idle)
 			return &now[i];
+	}
 	return NULL;
 }
 
@@ -118,7 +150,8 @@ gauge_up(struct run *run)
 		for (i = 0; gauges[i] != NULL; i++) {
 			n = strlen(gauges[i]);
 			if (strncmp(line, gauges[i], n) == 0 &&
-			    strcmp(line + n, "0") != 0)
+			    atoi(line + n) > (gauges[i + 1] == NULL ?
+			    idle_mta_sessions(run) : 0))
 				hit = xstrdup(line);
 		}
 	buf_free(&out);

@@ -161,7 +161,7 @@ job_request(struct init *in, const struct sb_request *rq)
 	j->retrace = 1;
 	j->stopped = p->listening;
 	if (p->listening)
-		(void)ptrace(PTRACE_INTERRUPT, p->pid, NULL, NULL);
+		trace_interrupt(in, p->tgid);
 	else {
 		p->our_stop = 1;
 		(void)tgkill(p->tgid, p->pid, SIGSTOP);
@@ -298,6 +298,18 @@ job_done(struct init *in, struct job *j)
 	else
 		request_done(in, &done, p);
 	buf_free(&done.text);
+}
+
+/* The process itself died, which is to be told after its crash. */
+void
+job_ended(struct init *in, struct job *j, int status)
+{
+	j->ended = 1;
+	j->status = status;
+	if (j->gdb == 0) {
+		buf_addstr(&j->text, "no backtrace: it was killed before\n");
+		job_done(in, j);
+	}
 }
 
 /* Was it a gdb of ours? */

@@ -159,8 +159,7 @@ ended(struct init *in, pid_t pid)
 	if (p != NULL && p->traced && ps.ppid != 1)
 		zombie_remember(in, pid, &ps);
 	if ((j = job_find(in, pid)) != NULL) {
-		j->ended = 1;			/* after its crash, please */
-		j->status = status;
+		job_ended(in, j, status);
 		return;
 	}
 	init_ended(in, p, pid, status, title);

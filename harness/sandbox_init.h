@@ -91,6 +91,7 @@ struct proc *proc_add(struct init *, pid_t);
 void	 proc_remove(struct init *, struct proc *);
 int	 trace_seize(struct init *, pid_t);
 int	 trace_attach(struct init *, pid_t tgid);
+void	 trace_interrupt(struct init *, pid_t tgid);
 void	 trace_stopped(struct init *, pid_t, int status);
 int	 is_fatal(int signo);
 
@@ -101,6 +102,7 @@ int	 job_crash(struct init *, struct proc *leader, const struct proc *,
 void	 job_request(struct init *, const struct sb_request *);
 void	 job_try(struct init *, struct job *);
 int	 job_reaped(struct init *, pid_t);
+void	 job_ended(struct init *, struct job *, int status);
 size_t	 job_pollfds(struct init *, struct pollfd *);
 void	 job_poll(struct init *);
 

@@ -128,12 +128,26 @@ is_deadly(const struct proc *p, int signo)
 	return ((ps.ignored | ps.caught) & bit) == 0;
 }
 
+/* Have the threads that are stopped anyway come to event_stop() once more. */
+void
+trace_interrupt(struct init *in, pid_t tgid)
+{
+	struct proc	*p;
+
+	TAILQ_FOREACH(p, &in->procs, entry)
+		if (p->tgid == tgid && p->traced && p->listening)
+			(void)ptrace(PTRACE_INTERRUPT, p->pid, NULL, NULL);
+}
+
 /* Stop tracing a thread and leave it stopped. */
 static void
 release(struct init *in, struct proc *p, struct job *j, int signo)
 {
-	(void)ptrace(PTRACE_DETACH, p->pid, NULL, (long)signo);
-	p->traced = 0;
+	/* When it just left its stop there will be another. */
+	if (ptrace(PTRACE_DETACH, p->pid, NULL, (long)signo) == -1)
+		return;
+	p->traced = p->listening = 0;
+	trace_interrupt(in, p->tgid);
 	if (p->pid != p->tgid)
 		proc_remove(in, p);
 	job_try(in, j);

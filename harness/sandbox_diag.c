@@ -1,0 +1,110 @@
+/* The state of TCP sockets of this network namespace, by sock_diag(7). */
+#include <sys/socket.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+
+#include <string.h>
+#include <unistd.h>
+
+#include "sandbox.h"
+
+#define STATE_CLOSE_WAIT	8
+#define STATE_LISTEN		10
+
+struct request {
+	struct nlmsghdr		 nlh;
+	struct inet_diag_req_v2	 req;
+};
+
+/* What is asked for and found: the most or the sum of something. */
+struct find {
+	int	 port;
+	int	 found;
+	void	(*look)(struct find *, const struct inet_diag_msg *);
+};
+
+static int
+diag_ask(int fd, int family, int state)
+{
+	struct request r;
+
+	memset(&r, 0, sizeof(r));
+	r.nlh.nlmsg_len = sizeof(r);
+	r.nlh.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	r.nlh.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	r.req.sdiag_family = (unsigned char)family;
+	r.req.sdiag_protocol = IPPROTO_TCP;
+	r.req.idiag_states = 1U << state;
+	return send(fd, &r, sizeof(r), 0) == -1 ? -1 : 0;
+}
+
+static void
+diag_answer(int fd, struct find *f)
+{
+	union {
+		struct nlmsghdr	 nlh;
+		char		 data[16384];
+	} buf;
+	struct nlmsghdr *h;
+	ssize_t n;
+	size_t left;
+
+	while ((n = recv(fd, &buf, sizeof(buf), 0)) > 0) {
+		left = (size_t)n;
+		for (h = &buf.nlh; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+			if (h->nlmsg_type == NLMSG_DONE ||
+			    h->nlmsg_type == NLMSG_ERROR)
+				return;
+			f->look(f, NLMSG_DATA(h));
+		}
+	}
+}
+
+static int
+diag(int state, struct find *f)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	size_t i;
+	int fd;
+
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	if (fd == -1)
+		return -1;
+	for (i = 0; i < 2; i++)
+		if (diag_ask(fd, families[i], state) == 0)
+			diag_answer(fd, f);
+	close(fd);
+	return f->found;
+}
+
+static void
+look_backlog(struct find *f, const struct inet_diag_msg *d)
+{
+	if (ntohs(d->id.idiag_sport) == f->port &&
+	    (int)d->idiag_rqueue > f->found)
+		f->found = (int)d->idiag_rqueue;
+}
+
+int
+sandbox_backlog(int port)
+{
+	struct find f = { port, -1, look_backlog };
+
+	return diag(STATE_LISTEN, &f);
+}
+
+static void
+look_close_wait(struct find *f, const struct inet_diag_msg *d)
+{
+	f->found += ntohs(d->id.idiag_dport) == f->port;
+}
+
+int
+sandbox_close_wait(int port)
+{
+	struct find f = { port, 0, look_close_wait };
+
+	return diag(STATE_CLOSE_WAIT, &f);
+}
