@@ -192,6 +192,21 @@ daemon_procs(struct proc *procs, int max)
 	return n;
 }
 
+/* So that smtpd's line numbers are those of the scenario. */
+static int
+write_conf(const struct role *r)
+{
+	FILE *fp;
+	int i;
+
+	if ((fp = fopen(CONF, "w")) == NULL)
+		return -1;
+	for (i = 1; i < r->textpos.line; i++)
+		putc('\n', fp);
+	fputs(r->text, fp);
+	return fclose(fp) == EOF ? -1 : 0;
+}
+
 static int
 smtpd_start(struct actor *a)
 {
@@ -199,10 +214,8 @@ smtpd_start(struct actor *a)
 	struct daemon *d = &run->daemon;
 	char err[512];
 	int fds[2];
-	FILE *fp;
 
-	if ((fp = fopen(CONF, "w")) == NULL ||
-	    fputs(a->role->text, fp) == EOF || fclose(fp) == EOF) {
+	if (write_conf(a->role) == -1) {
 		run_error(run, "%s: %s", CONF, strerror(errno));
 		return -1;
 	}

@@ -479,7 +479,7 @@ write_log(const char *path, const json_t *ev)
 	text_value(&b, json_object_get(ev, "name"));
 	buf_addf(&b, " (%.3f s)\n",
 	    json_number_value(json_object_get(ev, "seconds")));
-	report_details(&b, ev);
+	report_details(&b, ev, SIZE_MAX);
 	rc = file_replace(path, b.data, b.len);
 	buf_free(&b);
 	return rc;

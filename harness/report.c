@@ -246,9 +246,19 @@ add_line(struct buf *b, const struct line *l)
 	buf_addstr(b, "\n");
 }
 
+/* The first line to show when only the last most of n are; says what is not. */
+static size_t
+first_shown(struct buf *b, size_t n, size_t most)
+{
+	if (n <= most)
+		return 0;
+	buf_addf(b, "  ... %zu lines before\n", n - most);
+	return n - most;
+}
+
 /* Every actor on one axis of time. */
 static void
-add_transcript(struct buf *b, const json_t *end)
+add_transcript(struct buf *b, const json_t *end, size_t most)
 {
 	const json_t	*a = json_object_get(end, "transcript"), *v;
 	struct line	*lines;
@@ -264,25 +274,40 @@ add_transcript(struct buf *b, const json_t *end)
 	}
 	qsort(lines, json_array_size(a), sizeof(*lines), by_time);
 	buf_addstr(b, "transcript:\n");
-	for (i = 0; i < json_array_size(a); i++)
+	for (i = first_shown(b, json_array_size(a), most);
+	    i < json_array_size(a); i++)
 		add_line(b, &lines[i]);
 	free(lines);
 }
 
 static void
-add_log(struct buf *b, const json_t *end)
+add_log(struct buf *b, const json_t *end, size_t most)
 {
-	const json_t	*a = json_object_get(end, "log"), *v;
+	const json_t	*a = json_object_get(end, "log");
 	size_t		 i;
 
 	if (json_array_size(a) == 0)
 		return;
 	buf_addstr(b, "the daemon's log:\n");
-	json_array_foreach(a, i, v) {
+	for (i = first_shown(b, json_array_size(a), most);
+	    i < json_array_size(a); i++) {
 		buf_addstr(b, "  ");
-		text_value(b, v);
+		text_value(b, json_array_get(a, i));
 		buf_addstr(b, "\n");
 	}
+}
+
+/* It may hold what the daemon said, in lines of its own. */
+static void
+add_reason(struct buf *b, const json_t *end)
+{
+	const char	*s = jstr(end, "reason");
+
+	if (*s == '\0')
+		return;
+	buf_addstr(b, "reason: ");
+	text_clean(b, s, strlen(s));
+	buf_addstr(b, "\n");
 }
 
 static void
@@ -325,13 +350,13 @@ report_headline(struct buf *b, const json_t *end)
 }
 
 void
-report_details(struct buf *b, const json_t *end)
+report_details(struct buf *b, const json_t *end, size_t most)
 {
 	buf_add(b, NULL, 0);
-	add_pair(b, "reason", end, "reason");
+	add_reason(b, end);
 	add_failures(b, end);
-	add_transcript(b, end);
-	add_log(b, end);
+	add_transcript(b, end, most);
+	add_log(b, end, most);
 	add_pair(b, "seed", end, "seed");
 	add_pair(b, "repeat with", end, "repeat");
 }

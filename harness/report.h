@@ -43,8 +43,11 @@ json_t	*text_json(const char *);
 const char *report_why(const json_t *);
 /* The first failure or else the why, for where there is one line only. */
 void	 report_headline(struct buf *, const json_t *);
-/* Everything an "end" event tells: failures, transcript, log, how to repeat. */
-void	 report_details(struct buf *, const json_t *);
+/*
+ * Everything an "end" event tells: failures, the last "most" lines each of
+ * transcript and log, how to repeat.
+ */
+void	 report_details(struct buf *, const json_t *, size_t most);
 
 /* Replace a file in one step, never to be seen half written; 0, or -1. */
 int	 file_replace(const char *, const void *, size_t);

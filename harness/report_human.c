@@ -15,6 +15,8 @@
  */
 
 #define REDRAW_US	(100 * 1000)
+/* Of transcript and log; all of it is in the log file. */
+#define MOST_LINES	60
 
 /* A scenario that runs. */
 struct running {
@@ -301,7 +303,7 @@ put_details(struct human *h, const json_t *ev)
 {
 	struct buf	 b = { 0 };
 
-	report_details(&b, ev);
+	report_details(&b, ev, MOST_LINES);
 	fwrite(b.data, 1, b.len, h->f);
 	buf_free(&b);
 	if (*jstr(ev, "logfile") != '\0') {

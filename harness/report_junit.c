@@ -118,7 +118,7 @@ add_verdict(struct buf *b, const json_t *end, enum verdict v)
 {
 	struct buf	 d = { 0 };
 
-	report_details(&d, end);
+	report_details(&d, end, SIZE_MAX);
 	if (forms[v].element != NULL) {
 		buf_addf(b, "      <%s", forms[v].element);
 		add_message(b, end);

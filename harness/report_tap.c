@@ -83,7 +83,7 @@ put_details(FILE *f, const json_t *end)
 	struct buf	 b = { 0 };
 	char		*p, *line;
 
-	report_details(&b, end);
+	report_details(&b, end, SIZE_MAX);
 	fputs("  details: |\n", f);
 	p = b.data;
 	while ((line = strsep(&p, "\n")) != NULL && p != NULL)

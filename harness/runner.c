@@ -441,32 +441,6 @@ play(struct run *run)
 		judge_whole(run);
 }
 
-static int
-trace_cmp(const void *a, const void *b)
-{
-	json_int_t x, y;
-
-	x = json_integer_value(json_object_get(*(json_t *const *)a, "t"));
-	y = json_integer_value(json_object_get(*(json_t *const *)b, "t"));
-	return x < y ? -1 : x > y;
-}
-
-/* All transcripts on one time axis. */
-static json_t *
-sorted_trace(struct run *run)
-{
-	size_t i, n = json_array_size(run->trace);
-	json_t **v = xcalloc(n + 1, sizeof(*v)), *out = json_array();
-
-	for (i = 0; i < n; i++)
-		v[i] = json_array_get(run->trace, i);
-	qsort(v, n, sizeof(*v), trace_cmp);
-	for (i = 0; i < n; i++)
-		json_array_append(out, v[i]);
-	free(v);
-	return out;
-}
-
 static void
 emit_stats(struct run *run)
 {
@@ -539,7 +513,7 @@ emit_end(struct run *run)
 	    run->opts->repeat == NULL ? "" : run->opts->repeat));
 	if (run->opts->keep || strcmp(verdict, "fail") == 0 ||
 	    strcmp(verdict, "error") == 0) {
-		json_object_set_new(j, "transcript", sorted_trace(run));
+		json_object_set(j, "transcript", run->trace);
 		if (run->daemon.log != NULL)
 			json_object_set(j, "log", run->daemon.log);
 	}
