@@ -133,27 +133,38 @@ header_len(const char *text, size_t len)
 	return len;
 }
 
-/* CRLF to LF; also takes the doubled dots off if the text was stuffed. */
+/*
+ * CRLF to LF; also takes the doubled dots off if the text was stuffed.  Only
+ * CRLF ends a line of what was sent: after a bare LF a dot is a dot.
+ */
 static void
 to_lf(const char *text, size_t len, int stuffed, struct buf *out)
 {
 	const char *e = text + len, *nl;
 	size_t n;
+	int crlf = 1;
 
 	while (text < e) {
 		nl = memchr(text, '\n', (size_t)(e - text));
 		n = nl == NULL ? (size_t)(e - text) : (size_t)(nl - text);
-		if (stuffed && *text == '.' && n > 0)
+		if (stuffed && crlf && *text == '.')
 			text++, n--;
-		if (nl != NULL && n > 0 && text[n - 1] == '\r')
-			buf_add(out, text, n - 1);
-		else
-			buf_add(out, text, n);
+		crlf = nl != NULL && n > 0 && text[n - 1] == '\r';
+		buf_add(out, text, crlf ? n - 1 : n);
 		if (nl == NULL)
 			break;
 		buf_add(out, "\n", 1);
 		text += n + 1;
 	}
+}
+
+/* Does the first line end in CRLF?  In a maildir a CR is the line's own. */
+static int
+ends_lines_crlf(const char *text, size_t len)
+{
+	const char *nl = memchr(text, '\n', len);
+
+	return nl != NULL && nl > text && nl[-1] == '\r';
 }
 
 void
@@ -203,7 +214,10 @@ account_arrive(struct account *a, const char *place, const char *rcpt,
 	struct buf b = { 0 };
 	size_t h;
 
-	to_lf(text, len, 0, &b);
+	if (ends_lines_crlf(text, len))
+		to_lf(text, len, 0, &b);
+	else
+		buf_add(&b, text, len);
 	v->place = xstrdup(place);
 	v->rcpt = xstrdup(rcpt);
 	h = b.len == 0 ? 0 : header_len(b.data, b.len);

@@ -139,77 +139,74 @@ lex_hex(struct parser *p, const struct pos *pos)
 	return (int)strtol(digits, NULL, 16);
 }
 
-static void
-lex_escape(struct parser *p, struct buf *b)
+static char
+lex_escape(struct parser *p)
 {
 	static const char from[] = "rnt0\\\"", to[] = "\r\n\t\0\\\"";
 	struct pos pos = lex_pos(p);
 	const char *hit;
-	char c;
 
 	p->p++;
 	if (p->p < p->end && *p->p == 'x') {
 		p->p++;
-		c = (char)lex_hex(p, &pos);
-	} else if (p->p < p->end && *p->p != '\0' &&
+		return (char)lex_hex(p, &pos);
+	}
+	if (p->p < p->end && *p->p != '\0' &&
 	    (hit = strchr(from, *p->p)) != NULL) {
 		p->p++;
-		c = to[hit - from];
-	} else
-		parse_fail(p, &pos, "expected one of \\r \\n \\t \\0 \\xHH "
-		    "\\\\ \\\" in a string");
-	buf_add(b, &c, 1);
+		return to[hit - from];
+	}
+	parse_fail(p, &pos, "expected one of \\r \\n \\t \\0 \\xHH \\\\ \\\" in "
+	    "a string");
+}
+
+/* Room for anything made of the rest of this line. */
+static char *
+line_room(struct parser *p)
+{
+	const char *nl = memchr(p->p, '\n', (size_t)(p->end - p->p));
+
+	return arena_alloc(p->arena, (size_t)((nl == NULL ? p->end : nl) -
+	    p->p) + 1);
 }
 
 const char *
 lex_string(struct parser *p, const char *what, size_t *len)
 {
-	struct buf b = { 0 };
 	struct pos pos;
-	char *s;
+	char *s, *out;
 
 	lex_skip(p, 0);
 	pos = lex_pos(p);
 	if (!lex_accept(p, "\""))
 		parse_fail(p, &pos, "expected %s in quotes, not %s", what,
 		    lex_here(p));
-	while (p->p < p->end && *p->p != '"' && *p->p != '\n') {
-		if (*p->p == '\\')
-			lex_escape(p, &b);
-		else
-			buf_add(&b, p->p++, 1);
-	}
-	if (p->p == p->end || *p->p != '"') {
-		buf_free(&b);
+	s = out = line_room(p);
+	while (p->p < p->end && *p->p != '"' && *p->p != '\n')
+		*out++ = *p->p == '\\' ? lex_escape(p) : *p->p++;
+	if (p->p == p->end || *p->p != '"')
 		parse_fail(p, &pos, "expected a closing quote on this line");
-	}
 	p->p++;
-	s = arena_alloc(p->arena, b.len + 1);
-	if (b.len > 0)
-		memcpy(s, b.data, b.len);
 	if (len != NULL)
-		*len = b.len;
-	buf_free(&b);
+		*len = (size_t)(out - s);
 	return s;
 }
 
 const char *
 lex_regex(struct parser *p)
 {
-	struct buf b = { 0 };
 	struct pos pos = lex_pos(p);
-	char err[128], *s;
+	char err[128], *s, *out;
 
 	lex_expect(p, "/", "before a regular expression");
+	s = out = line_room(p);
 	while (p->p < p->end && *p->p != '/' && *p->p != '\n') {
 		if (*p->p == '\\' && p->end - p->p > 1 && p->p[1] == '/')
 			p->p++;
 		else if (*p->p == '\\' && p->end - p->p > 1 && p->p[1] != '\n')
-			buf_add(&b, p->p++, 1);
-		buf_add(&b, p->p++, 1);
+			*out++ = *p->p++;
+		*out++ = *p->p++;
 	}
-	s = arena_strndup(p->arena, b.len == 0 ? "" : b.data, b.len);
-	buf_free(&b);
 	if (!lex_accept(p, "/"))
 		parse_fail(p, &pos,
 		    "expected a closing / of the regular expression on this line");

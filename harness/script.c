@@ -169,6 +169,14 @@ step_new(struct parser *p, struct steps *list, const struct step_kind *kind,
 	return st;
 }
 
+/* "a b" and "c" to "a b c", for what was expected instead. */
+static const char *
+list_add(struct parser *p, const char *list, const char *word)
+{
+	return arena_printf(p->arena, "%s%s%s", list, *list == '\0' ? "" : " ",
+	    word);
+}
+
 static const struct step_kind *
 step_find(const char *word)
 {
@@ -183,15 +191,12 @@ step_find(const char *word)
 static const char *
 step_words(struct parser *p)
 {
-	struct buf b = { 0 };
-	const char *s;
+	const char *list = "";
 	size_t i;
 
 	for (i = 0; step_kinds[i] != NULL; i++)
-		buf_addf(&b, "%s%s", i == 0 ? "" : " ", step_kinds[i]->word);
-	s = arena_strndup(p->arena, b.data, b.len);
-	buf_free(&b);
-	return s;
+		list = list_add(p, list, step_kinds[i]->word);
+	return list;
 }
 
 /* <word argument>: an act that is not a line. */
@@ -455,7 +460,7 @@ opts_check(struct parser *p, const struct role *role)
 {
 	const struct opt_kind *k;
 	const struct opt *o;
-	struct buf b = { 0 };
+	const char *list = "";
 
 	STAILQ_FOREACH(o, &role->opts, entry) {
 		for (k = role->kind->opts; k->name != NULL; k++)
@@ -463,11 +468,10 @@ opts_check(struct parser *p, const struct role *role)
 				break;
 		if (k->name == NULL) {
 			for (k = role->kind->opts; k->name != NULL; k++)
-				buf_addf(&b, " %s", k->name);
+				list = list_add(p, list, k->name);
 			parse_fail(p, &o->pos, "unknown option \"%s\" of %s: "
-			    "expected%s", o->name, role->kind->word,
-			    b.len == 0 ? " none" :
-			    arena_strndup(p->arena, b.data, b.len));
+			    "expected %s", o->name, role->kind->word,
+			    *list == '\0' ? "none" : list);
 		}
 		if ((k->type == OPT_WORD) != (o->value == NULL))
 			parse_fail(p, &o->pos, k->type == OPT_WORD ?
@@ -581,20 +585,19 @@ parse_timeout(struct parser *p)
 	p->sc->timeout = parse_time(p, &pos, lex_word(p, "a time"));
 }
 
-/* Sorted by nothing: an oracle's name, checked against the table. */
 static void
 oracle_check(struct parser *p, const struct pos *pos, const char *name)
 {
-	struct buf b = { 0 };
+	const char *list = "";
 	size_t i;
 
 	for (i = 0; oracles[i] != NULL; i++) {
 		if (strcmp(oracles[i]->name, name) == 0)
 			return;
-		buf_addf(&b, " %s", oracles[i]->name);
+		list = list_add(p, list, oracles[i]->name);
 	}
-	parse_fail(p, pos, "unknown oracle \"%s\": expected one of%s", name,
-	    arena_strndup(p->arena, b.data, b.len));
+	parse_fail(p, pos, "unknown oracle \"%s\": expected one of %s", name,
+	    list);
 }
 
 static void
@@ -663,16 +666,16 @@ parse_file(struct parser *p)
 static const struct expect_kind *
 expect_find(struct parser *p, const struct pos *pos, const char *word)
 {
-	struct buf b = { 0 };
+	const char *list = "";
 	size_t i;
 
 	for (i = 0; expect_kinds[i] != NULL; i++) {
 		if (strcmp(expect_kinds[i]->word, word) == 0)
 			return expect_kinds[i];
-		buf_addf(&b, " %s", expect_kinds[i]->word);
+		list = list_add(p, list, expect_kinds[i]->word);
 	}
-	parse_fail(p, pos, "unknown expectation \"%s\": expected one of%s",
-	    word, arena_strndup(p->arena, b.data, b.len));
+	parse_fail(p, pos, "unknown expectation \"%s\": expected one of %s",
+	    word, list);
 }
 
 static void
@@ -722,8 +725,7 @@ static void
 parse_item(struct parser *p)
 {
 	struct pos pos = lex_pos(p);
-	struct buf b = { 0 };
-	const char *word;
+	const char *word, *list = "";
 	size_t i;
 
 	word = lex_word(p, "a word that begins an item");
@@ -732,17 +734,17 @@ parse_item(struct parser *p)
 			items[i].parse(p);
 			return;
 		}
-		buf_addf(&b, " %s", items[i].word);
+		list = list_add(p, list, items[i].word);
 	}
 	for (i = 0; actor_kinds[i] != NULL; i++) {
 		if (strcmp(actor_kinds[i]->word, word) == 0) {
 			parse_role(p, actor_kinds[i]);
 			return;
 		}
-		buf_addf(&b, " %s", actor_kinds[i]->word);
+		list = list_add(p, list, actor_kinds[i]->word);
 	}
-	parse_fail(p, &pos, "unknown word \"%s\": expected one of%s", word,
-	    arena_strndup(p->arena, b.data, b.len));
+	parse_fail(p, &pos, "unknown word \"%s\": expected one of %s", word,
+	    list);
 }
 
 /* Before any word is read: this is text, in lines of a sane length. */
