@@ -106,25 +106,6 @@ read_plain(struct channel *ch)
 	}
 }
 
-static void
-channel_readable(int fd, short what, void *arg)
-{
-	struct channel *ch = arg;
-
-	(void)fd;
-	(void)what;
-	if (ch->handshake == 1 && channel_handshake(ch) != 1) {
-		if (ch->handshake == -1)
-			ch->wake(ch->arg);
-		return;
-	}
-	if (ch->ssl != NULL && ch->handshake == 2)
-		read_tls(ch);
-	else if (ch->handshake != -1)
-		read_plain(ch);
-	ch->wake(ch->arg);
-}
-
 /* One write; what it wrote, 0 when it has to wait, -1 when all is lost. */
 static ssize_t
 write_some(struct channel *ch, size_t len)
@@ -160,6 +141,9 @@ channel_connected(struct channel *ch)
 		return 1;
 	}
 	snprintf(ch->why, sizeof(ch->why), "%s", strerror(e));
+	/* reset already, but perhaps not before something was said */
+	read_plain(ch);
+	ch->end = END_NONE;
 	channel_lost(ch, END_RST);
 	return 0;
 }
@@ -204,6 +188,27 @@ channel_flush(struct channel *ch)
 			evtimer_add(ch->pause, &tv);
 		}
 	}
+}
+
+static void
+channel_readable(int fd, short what, void *arg)
+{
+	struct channel *ch = arg;
+
+	(void)fd;
+	(void)what;
+	if (ch->handshake == 1 && channel_handshake(ch) != 1) {
+		if (ch->handshake == -1)
+			ch->wake(ch->arg);
+		return;
+	}
+	if (ch->ssl != NULL && ch->handshake == 2) {
+		read_tls(ch);
+		/* what was said before the handshake was over */
+		channel_flush(ch);
+	} else if (ch->handshake != -1)
+		read_plain(ch);
+	ch->wake(ch->arg);
 }
 
 static void

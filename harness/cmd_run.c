@@ -485,22 +485,35 @@ write_log(const char *path, const json_t *ev)
 	return rc;
 }
 
+static int
+write_choices(const char *path, const json_t *ev)
+{
+	const json_t	*v = json_object_get(ev, "choices");
+
+	return file_replace(path, json_string_value(v), json_string_length(v));
+}
+
 /* The log of an earlier run would speak against a scenario that passes now. */
 static void
 keep_log(struct run *r, json_t *ev, const struct job *j)
 {
 	enum verdict	 v = verdict_of(ev);
-	char		*path;
+	char		*path, *choices;
 
 	path = log_path(r, j);
-	if (v != V_FAIL && v != V_ERROR && !r->opt.keep)
+	choices = xasprintf("%.*s.choices", (int)strlen(path) - 4, path);
+	if (v != V_FAIL && v != V_ERROR && !r->opt.keep) {
 		unlink(path);
-	else if (make_dirs(path) == -1 || write_log(path, ev) == -1)
+		unlink(choices);
+	} else if (make_dirs(path) == -1 || write_log(path, ev) == -1 ||
+	    (json_is_string(json_object_get(ev, "choices")) &&
+	    write_choices(choices, ev) == -1))
 		warn("%s", path);
 	else {
 		r->wrote = 1;
 		json_object_set_new(ev, "logfile", text_json(path));
 	}
+	free(choices);
 	free(path);
 }
 

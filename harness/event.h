@@ -19,8 +19,9 @@
  *  run-end     {seconds, interrupted, summary:[{target,version,passed,failed,known,skipped,
  *               errors,requirements}]}
  * verdict: pass, fail, known, skip, error (set-up: the daemon did not start, ...).
- * "transcript" (t in microseconds since the scenario's start) and "log" are
- * present when the verdict is fail or error, or with --keep.
+ * "transcript" (t in microseconds since the scenario's start), "log" and
+ * "choices" (the recorded stream as text) are present when the verdict is fail
+ * or error, or with --keep.
  */
 struct reporter {
 	const char	 *name;			/* as in --NAME FILE */

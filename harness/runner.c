@@ -115,18 +115,19 @@ static int
 write_file(struct run *run, const struct file *f)
 {
 	struct passwd *pw;
-	char *dir, *slash;
+	char *path, *slash;
 	int fd;
 
-	dir = xstrdup(f->path);
-	for (slash = strchr(dir + 1, '/'); slash != NULL;
+	path = strncmp(f->path, "/usr/", 5) == 0 ?
+	    sandbox_usr_file(f->path) : xstrdup(f->path);
+	for (slash = strchr(path + 1, '/'); slash != NULL;
 	    slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		mkdir(dir, 0755);
+		mkdir(path, 0755);
 		*slash = '/';
 	}
-	free(dir);
-	fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	free(path);
 	if (fd == -1 || write_all(fd, f->text, f->len) == -1 ||
 	    fchmod(fd, f->mode) == -1) {
 		run_error(run, "%s:%d:%d: %s: %s", f->pos.file, f->pos.line,
@@ -289,7 +290,8 @@ dialogues_done(struct run *run)
 			tell_progress(run);
 			return 0;
 		}
-	return 1;
+	/* a daemon may stay connected to a server for long, a client does not */
+	return run->daemon.actor != NULL || TAILQ_EMPTY(&run->sessions);
 }
 
 static int
@@ -479,6 +481,24 @@ proves(const struct run *run)
 	return j;
 }
 
+/* What was drawn, for --choices; to go into a file beside the log. */
+static json_t *
+drawn(const struct run *run)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *fp = open_memstream(&text, &len);
+	json_t *j;
+
+	if (fp == NULL)
+		return json_null();
+	choices_save(run->choices, fp);
+	fclose(fp);
+	j = json_stringn_nocheck(text, len);
+	free(text);
+	return j;
+}
+
 static void
 emit_end(struct run *run)
 {
@@ -514,6 +534,7 @@ emit_end(struct run *run)
 	if (run->opts->keep || strcmp(verdict, "fail") == 0 ||
 	    strcmp(verdict, "error") == 0) {
 		json_object_set(j, "transcript", run->trace);
+		json_object_set_new(j, "choices", drawn(run));
 		if (run->daemon.log != NULL)
 			json_object_set(j, "log", run->daemon.log);
 	}

@@ -111,6 +111,9 @@ int	 sandbox_close_wait(int port);
  */
 const struct sandbox_user *sandbox_users(size_t *);
 
+/* Inside: where to write what is to be a file below /usr, to be freed. */
+char	*sandbox_usr_file(const char *path);
+
 /* Ends every process inside and waits for that. */
 void	 sandbox_close(struct sandbox *);
 

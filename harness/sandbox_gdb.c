@@ -246,6 +246,26 @@ gdb_read(struct job *j)
 	}
 }
 
+/* Leave out what gdb says before and after the threads. */
+static void
+tidy(struct buf *b)
+{
+	struct buf	 out = { 0 };
+	const char	*first, *end;
+
+	if (b->data == NULL || (first = strstr(b->data, "\nThread ")) == NULL)
+		return;
+	if (strncmp(b->data, "SIG", 3) == 0)
+		buf_add(&out, b->data, strcspn(b->data, "\n"));
+	if ((end = strstr(first, "\n[Inferior ")) == NULL)
+		end = b->data + b->len;
+	first += out.len == 0;
+	buf_add(&out, first, (size_t)(end - first));
+	buf_addstr(&out, "\n");
+	buf_free(b);
+	*b = out;
+}
+
 /* The process goes on to die of what it would have died of. */
 static void
 crash_done(struct init *in, struct job *j, struct proc *p)
@@ -290,6 +310,7 @@ job_done(struct init *in, struct job *j)
 	gdb_read(j);
 	if (j->fd != -1)
 		close(j->fd);
+	tidy(&j->text);
 	/* From here on it is a process like any other. */
 	done = *j;
 	j->pid = 0;

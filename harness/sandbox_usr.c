@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sandbox.h"
 #include "sandbox_root.h"
 #include "util.h"
 
@@ -277,4 +278,16 @@ root_usr(const struct sandbox_spec *spec, const struct why *w)
 	layers_free(&found);
 	layers_free(&all);
 	return rv;
+}
+
+/*
+ * An overlay shows what is new in our own layer; of symlinks the directories
+ * that the target has as well are writable.
+ */
+char *
+sandbox_usr_file(const char *path)
+{
+	if (access("/" OWN "/usr", F_OK) == -1 || access("/.usr/0", F_OK) == 0)
+		return xstrdup(path);
+	return xasprintf("/" OWN "%s", path);
 }

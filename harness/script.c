@@ -240,16 +240,16 @@ parse_angle(struct parser *p, struct steps *list, const struct pos *pos)
 static void
 parse_say(struct parser *p, struct steps *list, const struct pos *pos, int raw)
 {
+	const char *q = p->p;
 	struct step *st;
 
-	if (!raw) {
-		if (p->p < p->end && *p->p == ' ')
-			p->p++;
-		if (p->p < p->end && *p->p == '<' && isalpha((unsigned char)
-		    p->p[1])) {
-			parse_angle(p, list, pos);
-			return;
-		}
+	/* further blanks are said */
+	if (q < p->end && *q == ' ')
+		q++;
+	if (!raw && q < p->end && *q == '<' && isalpha((unsigned char)q[1])) {
+		p->p = q;
+		parse_angle(p, list, pos);
+		return;
 	}
 	st = step_new(p, list, raw ? &step_raw : &step_say, pos);
 	st->kind->parse(p, st);

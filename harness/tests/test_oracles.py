@@ -1,23 +1,8 @@
 """Every oracle is seen to catch: what is broken here must turn the run red."""
 
-import json
-import os
-import pathlib
-import subprocess
-
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-DRIVER = os.environ.get("SMTPDTEST", str(TOP / "build" / "smtpdtest"))
-TARGETS = os.environ.get("TARGET", "7.9.0p0,distro").split(",")
-
-DAEMON = """
-smtpd d {
-    listen on 127.0.0.1 port 25
-    action "keep" maildir
-    match from any for any action "keep"
-}
-"""
+from driver import DAEMON, TARGETS, pair, play
 
 TLS_DAEMON = """
 needs tls
@@ -74,25 +59,6 @@ process p {{
 """
 
 
-def server(*steps):
-    """We are a bad server, and our own client is its victim."""
-    lines = "\n    ".join(steps)
-    return f"""
-server bad listen=127.0.0.9:2525 {{
-    {lines}
-}}
-"""
-
-
-def victim(*steps):
-    lines = "\n    ".join(steps)
-    return f"""
-client c to=127.0.0.9:2525 {{
-    {lines}
-}}
-"""
-
-
 EHLO = ["S: 220 bad", "C: EHLO ...", "S: 250-bad", "S: 250 ENHANCEDSTATUSCODES"]
 HELLO = ["S: 220", "C: EHLO c", "S: 250"]
 
@@ -115,50 +81,48 @@ CASES = {
         "dispatcher) $$(/tmp/pidof pony)\n }",
         "crash", ["no greeting", "#0 "]),
     "grammar-two-codes": (
-        server("S: 220-bad", "S: 250 worse") + victim("S: 220"),
+        pair(["S: 220-bad", "S: 250 worse"], ["S: 220"]),
         "grammar", ["two codes in one reply"]),
     "grammar-no-reply": (
-        server("S: hello") + victim("S: any"), "grammar", ["not a reply"]),
+        pair(["S: hello"], ["S: any"]), "grammar", ["not a reply"]),
     "grammar-class": (
-        server("S: 620 hello") + victim("S: any"), "grammar",
-        ["not a reply"]),
+        pair(["S: 620 hello"], ["S: any"]), "grammar", ["not a reply"]),
     "grammar-bare-lf": (
-        server('S~ "220 hello\\n"') + victim("S: 220"), "grammar",
-        ["does not end in CRLF"]),
+        pair(['S~ "220 hello\\n"'], ["S: 220"]),
+        "grammar", ["does not end in CRLF"]),
     "grammar-long": (
-        server("S: 220 ${x*600}") + victim("S: 220"), "grammar",
-        ["of 606 octets"]),
+        pair(["S: 220 ${x*600}"], ["S: 220"]), "grammar", ["of 606 octets"]),
     "grammar-8bit": (
-        server('S~ "220 h\\xe9llo\\r\\n"') + victim("S: 220"), "grammar",
-        ["octet 0xe9"]),
+        pair(['S~ "220 h\\xe9llo\\r\\n"'], ["S: 220"]),
+        "grammar", ["octet 0xe9"]),
     "grammar-no-enhanced-code": (
-        server(*EHLO, "C: NOOP", "S: 250 fine") +
-        victim(*HELLO, "C: NOOP", "S: 250"),
+        pair([*EHLO, "C: NOOP", "S: 250 fine"],
+             [*HELLO, "C: NOOP", "S: 250"]),
         "grammar", ["no enhanced code: 250 fine"]),
     "grammar-enhanced-class": (
-        server(*EHLO, "C: NOOP", "S: 250 5.1.1 fine") +
-        victim(*HELLO, "C: NOOP", "S: 250"),
+        pair([*EHLO, "C: NOOP", "S: 250 5.1.1 fine"],
+             [*HELLO, "C: NOOP", "S: 250"]),
         "grammar", ["another class"]),
     "grammar-enhanced-differs": (
-        server(*EHLO, "C: NOOP", "S: 250-2.1.1 fine", "S: 250 2.1.2 fine") +
-        victim(*HELLO, "C: NOOP", "S: 250"),
+        pair([*EHLO, "C: NOOP", "S: 250-2.1.1 fine", "S: 250 2.1.2 fine"],
+             [*HELLO, "C: NOOP", "S: 250"]),
         "grammar", ["different enhanced codes"]),
     "grammar-enhanced-354": (
-        server(*EHLO, "C: DATA", "S: 354 3.0.0 go on") +
-        victim(*HELLO, "C: DATA", "S: 354"),
+        pair([*EHLO, "C: DATA", "S: 354 3.0.0 go on"],
+             [*HELLO, "C: DATA", "S: 354"]),
         "grammar", ["where none belongs"]),
     "replies-two": (
-        server("S: 220 bad", "C: NOOP", "S: 250 one", "S: 250 two",
-               "C: QUIT", "S: 221 bye") +
-        victim("S: 220", "C: NOOP", "S: 250", "C: QUIT", "S: 250", "S: 221"),
+        pair(["S: 220 bad", "C: NOOP", "S: 250 one", "S: 250 two",
+              "C: QUIT", "S: 221 bye"],
+             ["S: 220", "C: NOOP", "S: 250", "C: QUIT", "S: 250", "S: 221"]),
         "replies", ["no command asked for: 221 bye"]),
     "replies-unread": (
-        server("S: 220 bad", "C: QUIT", "S: 221 bye", "S: 250 more") +
-        victim("S: 220", "C: QUIT", "S: 221", "S: <fin>"),
+        pair(["S: 220 bad", "C: QUIT", "S: 221 bye", "S: 250 more"],
+             ["S: 220", "C: QUIT", "S: 221", "S: <fin>"]),
         "replies", ["no command asked for"]),
     "replies-none": (
-        server("S: 220 bad", "C: NOOP", "S: <fin>") +
-        victim("S: 220", "C: NOOP", "S: <fin>"),
+        pair(["S: 220 bad", "C: NOOP", "S: <fin>"],
+             ["S: 220", "C: NOOP", "S: <fin>"]),
         "replies", ["1 without a reply", "NOOP"]),
     "accounting-lost": (
         when_delivered("rm $f"), "accounting", ["arrived 0 times, due: 1"]),
@@ -251,31 +215,16 @@ client c smtps to=127.0.0.1:465 {
 }
 
 
-def run(tmp_path, text, target):
-    path = tmp_path / "case.smtp"
-    events = tmp_path / "events.json"
-    path.write_text('scenario "an oracle is tried"\n' + text)
-    done = subprocess.run(
-        [DRIVER, "run", "--target", target, "--json", str(events),
-         "--results", str(tmp_path / "results"), str(path)],
-        cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        errors="replace", check=False)
-    ends = [e for e in map(json.loads, events.read_text().splitlines())
-            if e["event"] == "end"] if events.exists() else []
-    return done, ends
-
-
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", CASES)
 def test_oracle_catches(tmp_path, name, target):
     text, oracle, wanted = CASES[name]
-    done, ends = run(tmp_path, text, target)
-    if done.returncode == 77:
+    result = play(tmp_path, text, target=target)
+    if result.code == 77:
         pytest.skip("the target lacks what the case needs")
-    assert done.returncode == 1, done.stdout + done.stderr
-    said = "\n".join(f["got"] for f in ends[0]["failures"]
-                     if f["oracle"] == oracle)
-    assert said, f"{oracle} kept silent:\n{done.stdout}"
+    assert result.code == 1, result.text
+    said = result.failures(oracle)
+    assert said, f"{oracle} kept silent:\n{result.text}"
     for word in wanted:
         assert word in said
 
@@ -283,7 +232,7 @@ def test_oracle_catches(tmp_path, name, target):
 @pytest.mark.parametrize("target", TARGETS)
 def test_oracles_are_silent(tmp_path, target):
     """The same daemon, unharmed: nobody objects."""
-    done, ends = run(tmp_path, DAEMON + PIDOF + MAIL, target)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert ends[0]["verdict"] == "pass"
-    assert ends[0]["stats"]["arrived"] == 1
+    result = play(tmp_path, DAEMON + PIDOF + MAIL, target=target)
+    assert result.code == 0, result.text
+    assert result.end["verdict"] == "pass"
+    assert result.end["stats"]["arrived"] == 1

@@ -17,9 +17,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
-SMTPDTEST = os.environ.get('SMTPDTEST', os.path.join(TOP, 'build/smtpdtest'))
+import driver
+
+SMTPDTEST = os.path.abspath(driver.DRIVER)
 HANG = 120      # seconds after which something hangs, however slow the machine
 
 # What the server answers; anything else is 250, and HANG is never answered.
@@ -39,7 +39,7 @@ client c {
 }
 '''
 FAILS = PASSES.replace('C: NOOP\n    S: 250', 'C: COLOUR\n    S: 550')
-HANGS = 'timeout 1000\n' + PASSES.replace('NOOP', 'HANG')
+HANGS = 'timeout 1000s\n' + PASSES.replace('NOOP', 'HANG')
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -74,7 +74,8 @@ def scenario(tmp_path):
     def write(name, body, file=None, head=''):
         path = tmp_path / (file or name.replace(' ', '-') + '.smtp')
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('scenario "%s"\n%s%s' % (name, head, body))
+        path.write_text('scenario "%s"\n%s%s' % (
+            name.replace('\\', r'\\'), head, body))
         return str(path)
     return write
 
