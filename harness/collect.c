@@ -72,14 +72,14 @@ mbox_message(struct run *run, const char *place, const char *s, size_t len)
 	const char *e = s + len, *nl;
 	char *rcpt;
 
-	s = memchr(s, '\n', len);
-	while (s != NULL && ++s < e) {
+	if ((nl = memchr(s, '\n', len)) == NULL)
+		return;
+	for (s = nl + 1; s < e; s = nl + 1) {
 		if ((nl = memchr(s, '\n', (size_t)(e - s))) == NULL)
 			nl = e - 1;
 		if (strncmp(s, ">From ", 6) == 0)
 			s++;
 		buf_add(&b, s, (size_t)(nl - s) + 1);
-		s = nl;
 	}
 	/* the empty line that separates messages */
 	if (b.len > 1 && b.data[b.len - 1] == '\n' && b.data[b.len - 2] == '\n')

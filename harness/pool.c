@@ -35,6 +35,7 @@ struct child {
 	uint64_t	 kill_at;	/* SIGKILL is due; 0 is never */
 	char		*doom;		/* what it did wrong */
 	int		 started;
+	json_int_t	 done;		/* as its last progress said */
 	json_t		*end;		/* held until it has left */
 };
 
@@ -217,12 +218,17 @@ static void
 take_start(struct state *st, struct child *c, json_t *ev)
 {
 	c->started = 1;
+	c->alive = now_us();
 	send_event(st, c->job, ev);
 }
 
+/* Only that something got done shows that it does not hang. */
 static void
 take_progress(struct state *st, struct child *c, json_t *ev)
 {
+	if (jint(ev, "done") != c->done)
+		c->alive = now_us();
+	c->done = jint(ev, "done");
 	send_event(st, c->job, ev);
 }
 
@@ -262,7 +268,6 @@ take_line(struct state *st, struct child *c, const char *line, size_t len)
 		json_decref(ev);
 		return;
 	}
-	c->alive = now_us();
 	for (i = 0; i < nitems(kinds); i++)
 		if (strcmp(kinds[i].name, jstr(ev, "event")) == 0)
 			break;

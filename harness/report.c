@@ -177,11 +177,11 @@ add_field(struct buf *b, const char *label, const json_t *v)
 }
 
 static void
-add_where(struct buf *b, const json_t *f)
+add_where(struct buf *b, const json_t *end, const json_t *f)
 {
-	text_value(b, json_object_get(f, "where"));
-	if (*jstr(f, "where") == '\0')
-		buf_addstr(b, "(no line)");
+	/* An oracle judges the run, not a line of the scenario. */
+	text_value(b, *jstr(f, "where") != '\0' ?
+	    json_object_get(f, "where") : json_object_get(end, "path"));
 	if (*jstr(f, "actor") != '\0') {
 		buf_addstr(b, ": ");
 		text_value(b, json_object_get(f, "actor"));
@@ -199,13 +199,13 @@ add_failures(struct buf *b, const json_t *end)
 	size_t		 i;
 
 	json_array_foreach(json_object_get(end, "failures"), i, f) {
-		add_where(b, f);
+		add_where(b, end, f);
 		buf_addstr(b, "\n");
 		add_field(b, "expected:", json_object_get(f, "expected"));
 		add_field(b, "got:", json_object_get(f, "got"));
 	}
 	json_array_foreach(json_object_get(end, "known"), i, f) {
-		add_where(b, f);
+		add_where(b, end, f);
 		buf_addstr(b, ": known\n");
 		add_field(b, "got:", json_object_get(f, "got"));
 		add_field(b, "why:", json_object_get(f, "why"));
@@ -342,7 +342,7 @@ report_headline(struct buf *b, const json_t *end)
 		text_line(b, why, strlen(why));
 		return;
 	}
-	add_where(b, f);
+	add_where(b, end, f);
 	buf_addstr(b, ": expected ");
 	text_value(b, json_object_get(f, "expected"));
 	buf_addstr(b, ", got ");

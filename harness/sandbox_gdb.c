@@ -147,7 +147,7 @@ job_request(struct init *in, const struct sb_request *rq)
 	else if (job_find(in, rq->pid) != NULL ||
 	    (j = job_new(in, rq->pid)) == NULL)
 		error = EBUSY;
-	if (error != 0) {
+	if (j == NULL) {
 		init_reply(in, rq->id, error, rq->pid, NULL);
 		return;
 	}
@@ -159,7 +159,7 @@ job_request(struct init *in, const struct sb_request *rq)
 		return;
 	}
 	j->retrace = 1;
-	j->stopped = p->listening;
+	j->stopped = p->stopping || p->listening;
 	if (p->listening)
 		trace_interrupt(in, p->tgid);
 	else {

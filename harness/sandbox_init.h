@@ -31,7 +31,8 @@ struct proc {
 	int		 traced;
 	int		 crashed;	/* reported; now let it die */
 	int		 quiet;		/* its exec failed: not worth an event */
-	int		 listening;	/* stopped, by somebody's SIGSTOP */
+	int		 stopping;	/* somebody's SIGSTOP was passed on ... */
+	int		 listening;	/* ... and has stopped it */
 	int		 our_stop;	/* a SIGSTOP of ours is under way */
 	char		 title[64];
 };

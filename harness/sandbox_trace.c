@@ -146,7 +146,7 @@ release(struct init *in, struct proc *p, struct job *j, int signo)
 	/* When it just left its stop there will be another. */
 	if (ptrace(PTRACE_DETACH, p->pid, NULL, (long)signo) == -1)
 		return;
-	p->traced = p->listening = 0;
+	p->traced = p->listening = p->our_stop = 0;
 	trace_interrupt(in, p->tgid);
 	if (p->pid != p->tgid)
 		proc_remove(in, p);
@@ -169,6 +169,8 @@ signal_stop(struct init *in, struct proc *p, int signo)
 		else
 			release(in, p, j, SIGSTOP);
 	} else if (leader->crashed || !is_deadly(p, signo)) {
+		if (signo == SIGSTOP)
+			leader->stopping = 1;
 		resume(p, signo);
 	} else if (j != NULL) {
 		release(in, p, j, SIGSTOP);	/* a second thread crashes */
@@ -194,6 +196,8 @@ event_stop(struct init *in, struct proc *p, int signo)
 	group = signo == SIGSTOP || signo == SIGTSTP || signo == SIGTTIN ||
 	    signo == SIGTTOU;
 	p->listening = group;
+	if (!group)
+		p->stopping = 0;
 	if (group && j != NULL && j->gdb == 0)
 		release(in, p, j, 0);
 	else if (group)

@@ -272,6 +272,37 @@ def test_repeat_line(run, scenario, tmp_path):
     assert 'repeat with: ' + line in p.stdout
 
 
+def test_skip(scenario, tmp_path):
+    path = scenario('future', PASSES, head='needs version >= 99.0\n')
+    p = smtpdtest('run', '--target', driver.TARGETS[0], '--tap',
+                  tmp_path / 'out.tap', '--junit', tmp_path / 'out.xml', path)
+    assert p.returncode == 77, p.stdout + p.stderr
+    assert re.search(r'^SKIP .*: \S', p.stdout, re.M)
+    (ok, _, directive, _), = check_tap((tmp_path / 'out.tap').read_text())
+    assert ok and directive == 'SKIP'
+    root = ElementTree.parse(tmp_path / 'out.xml').getroot()
+    assert root.get('skipped') == '1'
+    assert root.find('.//skipped').get('message')
+
+
+def test_known(scenario, tmp_path):
+    body = driver.pair(['S: 220 hello', 'C: NOOP', 'S: 500 no', 'C: QUIT',
+                        'S: 221 bye', 'S: <fin>'],
+                       ['S: 220', 'C: NOOP', 'S: 250',
+                        'known * "500 no" "what # \\\\ it is"', 'C: QUIT',
+                        'S: 221'])
+    p = smtpdtest('run', '--target', driver.TARGETS[0], '--tap',
+                  tmp_path / 'out.tap', '--junit', tmp_path / 'out.xml',
+                  scenario('deviant', body, head='proves 5321-001\n'))
+    assert p.returncode == 0, p.stdout + p.stderr
+    assert re.search(r'^KNOWN .*: what # \\ it is$', p.stdout, re.M)
+    assert re.search(r'\b1 of \d+$', p.stdout, re.M)
+    (ok, _, directive, _), = check_tap((tmp_path / 'out.tap').read_text())
+    assert not ok and directive == 'TODO'
+    root = ElementTree.parse(tmp_path / 'out.xml').getroot()
+    assert root.find('.//skipped').get('type') == 'known'
+
+
 def test_seed_is_printed_and_differs(run, scenario):
     path = scenario('fine', PASSES)
     seeds = {re.search(r'seed (0x[0-9a-f]{16})', run(path).stdout).group(1)
@@ -351,7 +382,7 @@ def test_tap_is_yaml(reports):
     block = next(lines for ok, *_, lines in tests if not ok)
     doc = yaml.safe_load('\n'.join(block) + '\n')
     assert doc['verdict'] == 'fail'
-    assert '550' in doc['message'] and 'C: COLOUR' in doc['details']
+    assert '<red>' in doc['message'] and 'C: COLOUR' in doc['details']
 
 
 def test_junit(reports):
@@ -364,7 +395,7 @@ def test_junit(reports):
     failure, = root.findall('.//failure')
     assert 'C: COLOUR' in failure.text and '<red> & ' in failure.text
     assert ']]>' in failure.text
-    assert '550' in failure.get('message')
+    assert '<red>' in failure.get('message')
     names = {case.get('name') for case in root.findall('.//testcase')}
     assert names == {'fine 1', 'fine 2 # \\ not a directive', 'wrong'}
 
@@ -479,6 +510,33 @@ def test_killed(interrupted, tmp_path):
     lines = (tmp_path / 'out.tap').read_text().splitlines()
     assert lines[1] == '1..4' and len(lines) == 3
     ElementTree.parse(tmp_path / 'out.xml')
+
+
+@pytest.mark.parametrize('signo', [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_daemon(scenario, tmp_path, signo):
+    """A daemon in its sandbox goes with us, however we go."""
+    scenario('stuck', driver.DAEMON + """
+client c {
+    S: 220
+    S: 250
+}
+""", head='timeout 1000s\n')
+    out = tmp_path / 'out.json'
+    p = subprocess.Popen(command(
+        'run', '--target', driver.TARGETS[0], '--json', out, '--results',
+        tmp_path / 'results', tmp_path), stdout=subprocess.DEVNULL)
+    try:
+        # the first progress is told when the daemon answers
+        wait_for(lambda: p.poll() is not None or out.exists() and
+                 '"event":"progress"' in out.read_text())
+        assert p.poll() is None
+        kin = children(p.pid)
+        assert len(kin) > 4
+        p.send_signal(signo)
+        assert p.wait(timeout=HANG) == -signo
+    finally:
+        p.kill()
+    wait_for(lambda: not any(map(alive, kin)))
 
 
 # --- list -----------------------------------------------------------------------
