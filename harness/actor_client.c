@@ -208,8 +208,7 @@ fleet_may(struct fleet *f, uint64_t *wait)
 		*wait = due - passed;
 		return 0;
 	}
-	if (f->sessions > 1 && sandbox_backlog(addr_port(&f->to)) >=
-	    MAX_BACKLOG) {
+	if (sandbox_backlog(addr_port(&f->to)) >= MAX_BACKLOG) {
 		*wait = BACKLOG_WAIT;
 		return 0;
 	}

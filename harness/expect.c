@@ -295,9 +295,16 @@ static const struct expect_kind expect_file = {
 };
 
 /* exit: the daemon ends in the course of this, and that is right */
+static int
+exited(struct run *run)
+{
+	return run->daemon.exited;
+}
+
 static void
 exit_check(struct run *run, const struct expect *ex)
 {
+	run_until(run, exited, run->sc->timeout);
 	judge(run, ex, run->daemon.exited, "", "it still runs");
 }
 

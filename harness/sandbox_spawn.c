@@ -161,6 +161,19 @@ exec_error(int fd)
 	return error;
 }
 
+/* As /proc would have it, which may be too late to ask. */
+static void
+set_title(struct proc *p, char **argv)
+{
+	size_t	 len;
+
+	for (p->title[0] = '\0'; *argv != NULL; argv++) {
+		len = strlen(p->title);
+		snprintf(p->title + len, sizeof(p->title) - len, "%s%s",
+		    len > 0 ? " " : "", *argv);
+	}
+}
+
 /* Parent's half; errno of what failed in the child. */
 static int
 child_start(struct init *in, struct proc *p, struct child *ch)
@@ -180,7 +193,7 @@ child_start(struct init *in, struct proc *p, struct child *ch)
 	if (error != 0)
 		p->quiet = 1;
 	else
-		procfs_title(p->pid, p->title, sizeof(p->title));
+		set_title(p, ch->argv);
 	return error;
 }
 
