@@ -81,6 +81,13 @@ lex_accept(struct parser *p, const char *text)
 	return 1;
 }
 
+const char *
+list_add(struct parser *p, const char *list, const char *word)
+{
+	return arena_printf(p->arena, "%s%s%s", list, *list == '\0' ? "" : " ",
+	    word);
+}
+
 /* What stands here, for an error message. */
 static const char *
 lex_here(struct parser *p)

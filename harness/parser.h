@@ -61,6 +61,9 @@ struct range parse_range(struct parser *, const struct pos *, const char *,
 		    const char *what);
 uint64_t parse_time(struct parser *, const struct pos *, const char *);
 
+/* "a b" and "c" to "a b c": what was expected instead of something. */
+const char *list_add(struct parser *, const char *, const char *);
+
 /* Note the use of a point or variable, judged when the file is read. */
 void	 name_note(struct parser *, enum name_use, const char *,
 	    const struct pos *);
@@ -68,6 +71,9 @@ void	 name_note(struct parser *, enum name_use, const char *,
 void	 vars_note(struct parser *, const char *, const struct pos *);
 /* The named groups of a regex become variables. */
 void	 groups_note(struct parser *, const char *, const struct pos *);
+
+/* The judgement: every use has its definition, or it is a mistake. */
+void	 names_check(struct parser *);
 
 /* A dialogue up to its closing brace. */
 void	 parse_steps(struct parser *, struct steps *);

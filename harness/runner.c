@@ -305,12 +305,22 @@ count_queued(const struct run *run)
 	return n;
 }
 
-/* Nothing on its way any more, as far as the queue shows. */
+static int
+queue_settled(struct run *run)
+{
+	return collect_queue(run, NULL, NULL) <= count_queued(run);
+}
+
+/*
+ * Nothing on its way any more, as far as the queue shows.  Looked at twice: a
+ * report may come into a directory already read while the envelope it is made
+ * from goes from one not yet read.
+ */
 static int
 settled(struct run *run)
 {
 	return run->stop || run->daemon.exited ||
-	    collect_queue(run, NULL, NULL) <= count_queued(run);
+	    (queue_settled(run) && queue_settled(run));
 }
 
 /* Wait until it has settled, as long as something still moves. */

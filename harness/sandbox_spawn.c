@@ -166,12 +166,16 @@ static void
 set_title(struct proc *p, char **argv)
 {
 	size_t	 len;
+	char	*c;
 
 	for (p->title[0] = '\0'; *argv != NULL; argv++) {
 		len = strlen(p->title);
 		snprintf(p->title + len, sizeof(p->title) - len, "%s%s",
 		    len > 0 ? " " : "", *argv);
 	}
+	for (c = p->title; *c != '\0'; c++)
+		if (*c == '\n' || *c == '\t')
+			*c = ' ';
 }
 
 /* Parent's half; errno of what failed in the child. */

@@ -12,6 +12,8 @@ say_parse(struct parser *p, struct step *st)
 {
 	struct pos pos = lex_pos(p);
 
+	/* the first blank is none of it */
+	pos.col += p->p < p->end && *p->p == ' ';
 	st->text = lex_rest(p);
 	vars_note(p, st->text, &pos);
 }

@@ -222,6 +222,43 @@ test_lmtp_knows_the_user_only(void **state)
 	judged(a, NULL);
 }
 
+static void
+test_domain_left_to_the_daemon(void **state)
+{
+	static char *bare[] = { (char *)"postmaster" };
+	struct account *a = account_new();
+
+	(void)state;
+	promise(a, PROMISE_MADE, bare, 1, SENT);
+	arrive(a, "Postmaster@y", TOP GOT);
+	judged(a, NULL);
+}
+
+/* Only CRLF ends a line of what is sent; in a maildir a CR stays a CR. */
+static void
+test_bare_cr_and_lf(void **state)
+{
+	static const char *const pairs[][3] = {
+		{ "S: x\r\n\r\na\n.b\r\n", "S: x\n\na\n.b\n", NULL },
+		{ "S: x\r\n\r\na\n.b\r\n", "S: x\n\na\nb\n",
+		    "nobody sent" },
+		{ "S: x\r\n\r\na\r\r\nb\r\n", "S: x\n\na\r\nb\n", NULL },
+		{ "S: x\r\n\r\na\r\r\nb\r\n", "S: x\n\na\nb\n",
+		    "nobody sent" },
+		{ "S: x\r\n\r\na\r\n", "S: x\r\n\r\na\r\n", NULL },
+	};
+	struct account *a;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < nitems(pairs); i++) {
+		a = account_new();
+		promise(a, PROMISE_MADE, rcpt, 1, pairs[i][0]);
+		arrive(a, "r@y", pairs[i][1]);
+		judged(a, pairs[i][2]);
+	}
+}
+
 int
 main(void)
 {
@@ -234,6 +271,8 @@ main(void)
 		cmocka_unit_test(test_odd_shapes),
 		cmocka_unit_test(test_fates),
 		cmocka_unit_test(test_lmtp_knows_the_user_only),
+		cmocka_unit_test(test_domain_left_to_the_daemon),
+		cmocka_unit_test(test_bare_cr_and_lf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
