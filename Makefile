@@ -49,6 +49,7 @@ help:
 	@echo 'make           build the driver, $(DRIVER)'
 	@echo 'make run       run the scenarios [TARGET=a,b] [SCENARIOS=path...] [JOBS=n]'
 	@echo 'make check     unit tests, linters, then everything under pytest'
+	@echo 'make bugs      which of the daemon'"'"'s past bugs are caught [ONLY=id,id] [TARGET=a,b] [SEEDS=5]'
 	@echo 'make bench     measure'
 	@echo 'make man       check the man pages and format them into build/man/'
 	@echo 'make install   into $$(DESTDIR)$$(PREFIX), $(PREFIX) by default'
@@ -60,10 +61,12 @@ help:
 
 # --- set-up -----------------------------------------------------------------
 
-# run, check and bench install what is missing.  A plain "make" only says so:
+# run, check, bugs and bench install what is missing.  A plain "make" only says so:
 # building one program should not change the machine.  ci/deps finds out what
 # there is in an instant, so it is asked each time rather than trusting a stamp.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
+DEPS = deps-all
+else ifneq ($(filter bugs,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter run bench,$(MAKECMDGOALS)),)
 DEPS = deps-run
@@ -113,6 +116,12 @@ run: $(DRIVER) certs
 
 bench: $(DRIVER) certs
 	ci/bench
+
+# An interrupted one goes on where it was.  Without TARGET: all versions.
+bugs: $(DRIVER) certs
+	@SMTPDTEST=$(CURDIR)/$(DRIVER) ci/bugs $(if $(ONLY),--only '$(ONLY)') \
+	    $(if $(SEEDS),--seeds '$(SEEDS)') \
+	    $(if $(filter file,$(origin TARGET)),,--target '$(TARGET)')
 
 # pytest comes last: what it says at the end is the verdict.  Its status would
 # be lost in the pipe, hence the file.
@@ -187,6 +196,6 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: all help certs run bench check unit cppcheck lint-man man install clean distclean
+.PHONY: all help certs run bugs bench check unit cppcheck lint-man man install clean distclean
 .SECONDARY: $(OBJS) $(TESTOBJS) $(O)/pkg.cflags $(O)/pkg.libs
 .DELETE_ON_ERROR:

@@ -33,6 +33,12 @@ struct fate {
 	int		 copies;
 };
 
+struct forward {
+	STAILQ_ENTRY(forward) entry;
+	char		*rcpt;
+	char		*to;
+};
+
 /* Messages by digest of their body. */
 struct shelf {
 	RB_ENTRY(shelf)	 entry;
@@ -45,6 +51,7 @@ struct account {
 	TAILQ_HEAD(, promised) promised;
 	struct arrivals	 arrivals;
 	STAILQ_HEAD(, fate) fates;
+	STAILQ_HEAD(, forward) forwards;
 	struct shelves	 shelves;
 	unsigned long	 npromised, narrived;
 };
@@ -65,6 +72,7 @@ account_new(void)
 	TAILQ_INIT(&a->promised);
 	TAILQ_INIT(&a->arrivals);
 	STAILQ_INIT(&a->fates);
+	STAILQ_INIT(&a->forwards);
 	RB_INIT(&a->shelves);
 	return a;
 }
@@ -76,6 +84,7 @@ account_free(struct account *a)
 	struct arrival *v;
 	struct shelf *s, *next;
 	struct fate *f;
+	struct forward *w;
 	size_t i;
 
 	while ((p = TAILQ_FIRST(&a->promised)) != NULL) {
@@ -100,6 +109,12 @@ account_free(struct account *a)
 		STAILQ_REMOVE_HEAD(&a->fates, entry);
 		free(f->rcpt);
 		free(f);
+	}
+	while ((w = STAILQ_FIRST(&a->forwards)) != NULL) {
+		STAILQ_REMOVE_HEAD(&a->forwards, entry);
+		free(w->rcpt);
+		free(w->to);
+		free(w);
 	}
 	RB_FOREACH_SAFE(s, shelves, &a->shelves, next) {
 		RB_REMOVE(shelves, &a->shelves, s);
@@ -133,6 +148,28 @@ header_len(const char *text, size_t len)
 	return len;
 }
 
+static uint64_t
+digest_word(uint64_t h, uint64_t w)
+{
+	h = (h ^ w) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 32;
+}
+
+/* What bodies are told apart by: fnv64() would multiply for each octet. */
+static uint64_t
+digest(const char *s, size_t len)
+{
+	uint64_t h = len, w;
+
+	for (; len >= sizeof(w); s += sizeof(w), len -= sizeof(w)) {
+		memcpy(&w, s, sizeof(w));
+		h = digest_word(h, w);
+	}
+	w = 0;
+	memcpy(&w, s, len);
+	return digest_word(h, w);
+}
+
 /*
  * CRLF to LF; also takes the doubled dots off if the text was stuffed.  Only
  * CRLF ends a line of what was sent: after a bare LF a dot is a dot.
@@ -150,10 +187,12 @@ to_lf(const char *text, size_t len, int stuffed, struct buf *out)
 		if (stuffed && crlf && *text == '.')
 			text++, n--;
 		crlf = nl != NULL && n > 0 && text[n - 1] == '\r';
-		buf_add(out, text, crlf ? n - 1 : n);
-		if (nl == NULL)
+		if (nl == NULL) {
+			buf_add(out, text, n);
 			break;
-		buf_add(out, "\n", 1);
+		}
+		buf_add(out, text, crlf ? n : n + 1);
+		out->data[out->len - 1] = '\n';
 		text += n + 1;
 	}
 }
@@ -191,7 +230,7 @@ account_promise(struct account *a, enum promise kind, const char *who,
 	if (h > 0)
 		memcpy(p->header, b.data, h);
 	p->bodylen = b.len - h;
-	p->digest = fnv64(b.len == 0 ? "" : b.data + h, p->bodylen);
+	p->digest = digest(b.len == 0 ? "" : b.data + h, p->bodylen);
 	buf_free(&b);
 	key.digest = p->digest;
 	if ((s = RB_FIND(shelves, &a->shelves, &key)) == NULL) {
@@ -221,7 +260,7 @@ account_arrive(struct account *a, const char *place, const char *rcpt,
 	v->place = xstrdup(place);
 	v->rcpt = xstrdup(rcpt);
 	h = b.len == 0 ? 0 : header_len(b.data, b.len);
-	v->digest = fnv64(b.len == 0 ? "" : b.data + h, b.len - h);
+	v->digest = digest(b.len == 0 ? "" : b.data + h, b.len - h);
 	v->len = b.len;
 	v->text = b.data == NULL ? xstrdup("") : b.data;
 	TAILQ_INSERT_TAIL(&a->arrivals, v, entry);
@@ -256,6 +295,16 @@ account_fate(struct account *a, const char *rcpt, int copies)
 	STAILQ_INSERT_TAIL(&a->fates, f, entry);
 }
 
+void
+account_forward(struct account *a, const char *rcpt, const char *to)
+{
+	struct forward *w = xcalloc(1, sizeof(*w));
+
+	w->rcpt = xstrdup(rcpt);
+	w->to = xstrdup(to);
+	STAILQ_INSERT_TAIL(&a->forwards, w, entry);
+}
+
 int
 same_rcpt(const char *a, const char *b)
 {
@@ -278,8 +327,14 @@ is_local_part(const char *user, const char *rcpt)
  * the daemon (<postmaster>).
  */
 static int
-rcpt_matches(const struct arrival *v, const char *rcpt)
+rcpt_matches(const struct account *a, const struct arrival *v,
+    const char *rcpt)
 {
+	const struct forward *w;
+
+	STAILQ_FOREACH(w, &a->forwards, entry)
+		if (same_rcpt(w->rcpt, rcpt) && same_rcpt(w->to, v->rcpt))
+			return 1;
 	return same_rcpt(v->rcpt, rcpt) || is_local_part(v->rcpt, rcpt) ||
 	    is_local_part(rcpt, v->rcpt);
 }
@@ -376,7 +431,7 @@ arrival_owner(struct account *a, const struct arrival *v, size_t *which)
 		return NULL;
 	for (p = s->first; p != NULL; p = p->same)
 		for (i = 0; i < p->nrcpts; i++) {
-			if (!rcpt_matches(v, p->rcpts[i]))
+			if (!rcpt_matches(a, v, p->rcpts[i]))
 				continue;
 			*which = i;
 			if (p->kind != PROMISE_REFUSED &&

@@ -44,6 +44,8 @@ unsigned long account_arrived(const struct account *);
 unsigned long account_promised(const struct account *);
 /* Is this recipient (of a promise) said to go elsewhere? */
 void	 account_fate(struct account *, const char *rcpt, int copies);
+/* What is promised to this recipient may arrive for that one. */
+void	 account_forward(struct account *, const char *rcpt, const char *to);
 /* Every (message, recipient) whose arrivals differ from what is due. */
 void	 account_judge(struct account *, void (*)(void *, const char *),
 	    void *);

@@ -118,15 +118,6 @@ plain_listener(struct run *run)
 		addr_parse("127.0.0.1:25", 25, &d->addr, &d->addrlen);
 }
 
-static int
-smtpd_ready(struct run *run)
-{
-	if (run->daemon.exited)
-		return 1;
-	return daemon_listening(0) && access(run->target->socket, F_OK) == 0 &&
-	    port_missing(run) == 0;
-}
-
 static void
 smtpd_words(struct run *run)
 {
@@ -192,6 +183,62 @@ daemon_procs(struct proc *procs, int max)
 	return n;
 }
 
+static int
+has_eventpoll(pid_t pid)
+{
+	struct dirent *e;
+	char path[300], link[64];
+	ssize_t n;
+	DIR *dir;
+	int hit = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	if ((dir = opendir(path)) == NULL)
+		return 0;
+	while (!hit && (e = readdir(dir)) != NULL) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)pid,
+		    e->d_name);
+		if ((n = readlink(path, link, sizeof(link) - 1)) > 0) {
+			link[n] = '\0';
+			hit = strstr(link, "eventpoll") != NULL;
+		}
+	}
+	closedir(dir);
+	return hit;
+}
+
+/*
+ * All processes are in their event loops, and have as many descriptors as the
+ * last time we looked: what they have now is what they start with.
+ */
+static int
+procs_steady(struct daemon *d)
+{
+	struct proc now[MAX_PROCS];
+	int i, n, steady;
+
+	n = daemon_procs(now, MAX_PROCS);
+	steady = n > 0 && n == d->nprocs;
+	for (i = 0; i < n; i++) {
+		if (steady && (now[i].pid != d->procs[i].pid ||
+		    now[i].nfds != d->procs[i].nfds ||
+		    !has_eventpoll(now[i].pid)))
+			steady = 0;
+		d->procs[i] = now[i];
+	}
+	d->nprocs = n;
+	return steady;
+}
+
+static int
+smtpd_ready(struct run *run)
+{
+	if (run->daemon.exited)
+		return 1;
+	return daemon_listening(0) && access(run->target->socket, F_OK) == 0 &&
+	    port_missing(run) == 0 && procs_steady(&run->daemon);
+}
+
 /* So that smtpd's line numbers are those of the scenario. */
 static int
 write_conf(const struct role *r)
@@ -245,7 +292,6 @@ smtpd_start(struct actor *a)
 	}
 	d->ready = 1;
 	plain_listener(run);
-	d->nprocs = daemon_procs(d->procs, MAX_PROCS);
 	return 0;
 }
 

@@ -97,6 +97,9 @@ read_plain(struct channel *ch)
 	while (ch->in.len < MAX_UNREAD) {
 		if ((n = read(ch->fd, data, sizeof(data))) > 0) {
 			buf_add(&ch->in, data, (size_t)n);
+			/* less than asked for was all there is; an end calls again */
+			if ((size_t)n < sizeof(data))
+				return;
 			continue;
 		}
 		if (n == -1 && (errno == EAGAIN || errno == EINTR))
@@ -233,6 +236,17 @@ static void
 channel_paused(int fd, short what, void *arg)
 {
 	channel_writable(fd, what, arg);
+}
+
+void
+channel_look(struct channel *ch)
+{
+	if (ch->fd == -1 || ch->connecting || ch->end != END_NONE)
+		return;
+	if (ch->ssl == NULL)
+		read_plain(ch);
+	else if (ch->handshake == 2)
+		read_tls(ch);
 }
 
 struct channel *

@@ -44,6 +44,8 @@ struct channel *channel_new(struct event_base *, int fd, int connecting,
 void	 channel_free(struct channel *);	/* closes with FIN if still open */
 void	 channel_write(struct channel *, const void *, size_t);
 int	 channel_flushed(const struct channel *);
+/* Read what is there already, without waking anybody. */
+void	 channel_look(struct channel *);
 /* Begin TLS over what we have; input not read yet belongs to TLS. */
 void	 channel_tls(struct channel *, SSL_CTX *, int server, const char *name);
 void	 channel_half_close(struct channel *);

@@ -624,13 +624,15 @@ shell_main(int argc, char **argv)
 	}
 	if (optind >= argc)
 		return cmd_usage(&cmd_shell);
-	path = strcmp(argv[optind], "-") == 0 ? "/dev/stdin" : argv[optind];
-	optind++;
+	path = argv[optind++];
 	if (optind < argc && strcmp(argv[optind], "--") == 0)
 		optind++;
 	if (optind < argc)
 		sh.argv = (const char *const *)&argv[optind];
-	if ((sh.conf = read_file(path, &sh.conflen, CONF_MAX)) == NULL)
+	sh.conf = strcmp(path, "-") == 0 ?
+	    read_fd(STDIN_FILENO, &sh.conflen, CONF_MAX) :
+	    read_file(path, &sh.conflen, CONF_MAX);
+	if (sh.conf == NULL)
 		err(EX_SETUP, "%s", path);
 	if ((sh.target = target_find(target)) == NULL)
 		return EX_SETUP;

@@ -57,7 +57,6 @@ session_new(struct actor *a, unsigned int n, struct steps *steps)
 	snprintf(name, sizeof(name), "%s/%u", a->role->name, n);
 	s->choices = choice_stream(s->run->choices, name);
 	s->timer = evtimer_new(s->run->base, session_timed_out, s);
-	s->trace = NULL;
 	session_enter(s, steps, NULL, 1);
 	TAILQ_INSERT_TAIL(&s->run->sessions, s, entry);
 	s->run->nsessions++;
@@ -81,7 +80,7 @@ session_free(struct session *s)
 	}
 	buf_free(&s->held);
 	buf_free(&s->scratch);
-	json_decref(s->trace);
+	buf_free(&s->trace);
 	free(s);
 }
 
@@ -336,7 +335,11 @@ expand_text(struct session *s, struct buf *out, const char *in, size_t len,
 			buf_add(out, "", 1);
 			i += 2;
 		} else if (in[i] != '$' || i + 1 == len) {
-			buf_add(out, &in[i++], 1);
+			for (e = i + 1; e < len && in[e] != '$' &&
+			    (!zero || in[e] != '\\'); e++)
+				;
+			buf_add(out, &in[i], e - i);
+			i = e;
 		} else if (in[i + 1] == '$') {
 			buf_add(out, "$", 1);
 			i += 2;

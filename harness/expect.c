@@ -81,6 +81,29 @@ static const struct expect_kind expect_copies = {
 	"copies", "RCPT NUMBER", 2, 2, 0, copies_claim, NULL
 };
 
+/* forwarded RCPT to ADDRESS: it arrives there under that name */
+static void
+forwarded_claim(struct run *run, const struct expect *ex)
+{
+	account_forward(run->account, arg(ex, 0), arg(ex, 2));
+}
+
+static void
+forwarded_check(struct run *run, const struct expect *ex)
+{
+	const struct arrival *v;
+	int n = 0;
+
+	TAILQ_FOREACH(v, account_arrivals(run->account), entry)
+		n += same_rcpt(v->rcpt, arg(ex, 2));
+	judge(run, ex, n > 0, arg(ex, 2), "nothing arrived for it");
+}
+
+static const struct expect_kind expect_forwarded = {
+	"forwarded", "RCPT to ADDRESS", 3, 3, 0, forwarded_claim,
+	forwarded_check
+};
+
 /* lost RCPT: accepted, and rightly never delivered nor bounced */
 static void
 lost_claim(struct run *run, const struct expect *ex)
@@ -313,7 +336,7 @@ static const struct expect_kind expect_exit = {
 };
 
 const struct expect_kind *const expect_kinds[] = {
-	&expect_delivered, &expect_copies, &expect_lost, &expect_queued,
-	&expect_bounced, &expect_dsn, &expect_mail, &expect_log, &expect_file,
-	&expect_exit, NULL
+	&expect_delivered, &expect_copies, &expect_forwarded, &expect_lost,
+	&expect_queued, &expect_bounced, &expect_dsn, &expect_mail,
+	&expect_log, &expect_file, &expect_exit, NULL
 };

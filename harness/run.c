@@ -202,26 +202,69 @@ run_error(struct run *run, const char *fmt, ...)
 	va_end(ap);
 }
 
+/*
+ * A line of a transcript.  Most are thrown away with the session that passed, so
+ * it stays as it is until somebody wants to see it.
+ */
+struct line {
+	uint64_t	 t;
+	size_t		 len;		/* MAX_TEXT octets at most follow */
+	char		 dir[4];
+};
+
+static size_t
+line_kept(const struct line *l)
+{
+	return l->len > MAX_TEXT ? MAX_TEXT : l->len;
+}
+
+static void
+line_keep(struct run *run, const char *who, const struct line *l,
+    const char *text)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "t", json_integer((json_int_t)l->t));
+	json_object_set_new(j, "actor", string(who));
+	json_object_set_new(j, "dir", string(l->dir));
+	json_object_set_new(j, "text", printable(text, l->len));
+	json_array_append_new(run->trace, j);
+}
+
 void
 run_trace(struct run *run, struct session *s, const char *who,
     const char *dir, const char *text, size_t len)
 {
-	json_t *j, **list = s == NULL ? &run->trace : &s->trace;
+	struct line l;
 
-	if (*list == NULL)
-		*list = json_array();
 	if (s != NULL && ++s->ntrace > MAX_TRACE)
 		return;
 	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r') &&
 	    (dir[0] == 'C' || dir[0] == 'S') && len > 1)
 		len--;
-	j = json_object();
-	json_object_set_new(j, "t", json_integer((json_int_t)(now_us() -
-	    run->t0)));
-	json_object_set_new(j, "actor", string(who));
-	json_object_set_new(j, "dir", string(dir));
-	json_object_set_new(j, "text", printable(text, len));
-	json_array_append_new(*list, j);
+	l.t = now_us() - run->t0;
+	l.len = len;
+	snprintf(l.dir, sizeof(l.dir), "%s", dir);
+	if (s == NULL) {
+		line_keep(run, who, &l, text);
+		return;
+	}
+	buf_add(&s->trace, &l, sizeof(l));
+	buf_add(&s->trace, text, line_kept(&l));
+}
+
+void
+run_keep_trace(struct run *run, const struct session *s)
+{
+	size_t done = 0;
+	struct line l;
+
+	while (done < s->trace.len) {
+		memcpy(&l, s->trace.data + done, sizeof(l));
+		done += sizeof(l);
+		line_keep(run, s->label, &l, s->trace.data + done);
+		done += line_kept(&l);
+	}
 }
 
 static void

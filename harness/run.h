@@ -124,7 +124,8 @@ struct session {
 	struct buf	 scratch;
 	size_t		 scan;		/* input looked at already */
 	void		*state;		/* of the kind */
-	json_t		*trace;
+	int		 heard;		/* it was answered, so it was accepted */
+	struct buf	 trace;		/* lines, of run.c */
 	size_t		 ntrace;
 };
 TAILQ_HEAD(sessions, session);
@@ -204,6 +205,7 @@ struct run {
 	int		 stop;		/* SIGTERM, or a failure: end the dialogues */
 	uint64_t	 ready_us;	/* sandbox and daemon, wall time */
 	unsigned long	 nsessions, nsessions_done, ncommands, nreplies;
+	unsigned long	 nunheard;	/* clients that were never answered */
 	uint64_t	 progress;	/* when told last */
 };
 
@@ -233,6 +235,8 @@ void	 run_error(struct run *, const char *, ...)
 /* A line of the transcript; dir is "C", "S", "--", ...; text may hold any byte. */
 void	 run_trace(struct run *, struct session *, const char *who,
 	    const char *dir, const char *text, size_t len);
+/* What the session has seen becomes part of the run's transcript. */
+void	 run_keep_trace(struct run *, const struct session *);
 /* Handle events until done() or the time is up; 1 if done. */
 int	 run_until(struct run *, int (*done)(struct run *), uint64_t us);
 /* The point is reached: whoever waits goes on. */

@@ -26,6 +26,9 @@
 #define CRASH_TIME	400000		/* us, for news of a crash to come in */
 #define STOP_TIME	3000000		/* us, for the daemon to end */
 #define PROGRESS	200000		/* us */
+#define STILL_TIME	500000		/* us, nothing moves in the queue */
+#define CTL_TIME	5000000		/* us, for smtpctl to answer */
+#define WAITS_MAX	1000		/* envelopes, not to list a long queue */
 #define KEEP_TRACES	3		/* sessions of a fleet */
 
 static void
@@ -245,9 +248,8 @@ start_actors(struct run *run)
 static void
 keep_trace(struct run *run, struct session *s)
 {
-	if (s->trace != NULL && (run->failed || run->verdict != NULL ||
-	    s->n <= KEEP_TRACES))
-		json_array_extend(run->trace, s->trace);
+	if (run->failed || run->verdict != NULL || s->n <= KEEP_TRACES)
+		run_keep_trace(run, s);
 }
 
 static void
@@ -323,20 +325,58 @@ settled(struct run *run)
 	    (queue_settled(run) && queue_settled(run));
 }
 
-/* Wait until it has settled, as long as something still moves. */
+/*
+ * Has everything in the queue been tried and put off for a while?  As long as
+ * the daemon does not say so the answer is no.
+ */
+static int
+queue_waits(struct run *run)
+{
+	const char *argv[] = { run->target->smtpctl, "show", "queue", NULL };
+	struct buf out = { 0 };
+	char *line, *rest, *s;
+	int waits, n = 0;
+
+	waits = procs_command(run, argv, &out, CTL_TIME) == 0;
+	rest = out.data;
+	while (waits && (line = strsep(&rest, "\n")) != NULL) {
+		if (*line == '\0')
+			continue;
+		/* ...|number of tries|pending|seconds to the next|why */
+		s = strstr(line, "|pending|");
+		waits = s != NULL && s - line > 1 &&
+		    strncmp(s - 2, "|0|", 3) != 0 &&
+		    strtol(s + 9, NULL, 10) > 1;
+		n++;
+	}
+	buf_free(&out);
+	return waits && n > 0;
+}
+
+/*
+ * Wait until it has settled, as long as something still moves and the daemon
+ * is not content with what is left.
+ */
 static void
 settle(struct run *run)
 {
 	unsigned long arrived;
-	int left;
+	uint64_t still = now_us();
+	int left, now;
 
-	do {
+	left = collect_queue(run, NULL, NULL);
+	for (;;) {
 		arrived = account_arrived(run->account);
-		left = collect_queue(run, NULL, NULL);
-		if (run_until(run, settled, run->sc->timeout))
+		if (run_until(run, settled, STILL_TIME))
 			return;
-	} while (account_arrived(run->account) > arrived ||
-	    collect_queue(run, NULL, NULL) < left);
+		now = collect_queue(run, NULL, NULL);
+		if (account_arrived(run->account) > arrived || now < left)
+			still = now_us();
+		else if (now_us() - still >= run->sc->timeout ||
+		    (now <= WAITS_MAX && queue_waits(run)))
+			return;
+		left = now;
+	}
 }
 
 static void

@@ -102,6 +102,8 @@ char	*sandbox_backtrace(struct sandbox *, pid_t);
 int	 sandbox_ports(int *ports, int max);
 /* Connections to a port that wait to be accepted, or -1: nobody listens. */
 int	 sandbox_backlog(int port);
+/* So many of them the listener lets wait, or -1. */
+int	 sandbox_backlog_max(int port);
 /* Connections to that remote port that only the remote side has closed. */
 int	 sandbox_close_wait(int port);
 

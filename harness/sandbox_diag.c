@@ -96,6 +96,22 @@ sandbox_backlog(int port)
 }
 
 static void
+look_backlog_max(struct find *f, const struct inet_diag_msg *d)
+{
+	if (ntohs(d->id.idiag_sport) == f->port &&
+	    (f->found == -1 || (int)d->idiag_wqueue < f->found))
+		f->found = (int)d->idiag_wqueue;
+}
+
+int
+sandbox_backlog_max(int port)
+{
+	struct find f = { port, -1, look_backlog_max };
+
+	return diag(STATE_LISTEN, &f);
+}
+
+static void
 look_close_wait(struct find *f, const struct inet_diag_msg *d)
 {
 	f->found += ntohs(d->id.idiag_dport) == f->port;

@@ -45,7 +45,7 @@ static const struct dir dirs[] = {
 	{ "var/empty",		0755 },
 	{ "var/lib",		0755 },
 	{ "var/log",		0755 },
-	{ "var/mail",		01777 },
+	{ "var/mail",		0755 },
 	{ "var/spool",		0755 },
 	{ "var/tmp",		01777 },
 	{ "dev",		0755 },
@@ -435,7 +435,10 @@ root_homes(const struct sandbox_spec *spec, const struct why *w)
 	return 0;
 }
 
-/* Copies, as the daemon insists on the owner and mode of a key. */
+/*
+ * Copies, as the daemon insists on the owner and mode of a key.  One that we may
+ * not read, such as the authority's made by root, is for others.
+ */
 static int
 root_certs(const char *dir, const struct why *w)
 {
@@ -452,7 +455,8 @@ root_certs(const char *dir, const struct why *w)
 	while (rv == 0 && (de = readdir(d)) != NULL) {
 		snprintf(from, sizeof(from), "%s/%s", dir, de->d_name);
 		snprintf(to, sizeof(to), "etc/smtpd/certs/%s", de->d_name);
-		if (stat(from, &st) == 0 && S_ISREG(st.st_mode))
+		if (stat(from, &st) == 0 && S_ISREG(st.st_mode) &&
+		    access(from, R_OK) == 0)
 			rv = root_copy(from, to, 0, w);
 	}
 	closedir(d);

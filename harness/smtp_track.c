@@ -151,40 +151,64 @@ track_command(struct smtp_track *t, const char *line, size_t len)
 	pending_add(t, CMD_OTHER, line, len);
 }
 
-/* A line of the message; the final dot ends it. */
-static void
-track_text(struct smtp_track *t, const char *line, size_t len)
-{
-	if (len == 3 && memcmp(line, ".\r\n", 3) == 0) {
-		t->data = 0;
-		t->blocked = BLOCK_REPLY;
-		pending_add(t, CMD_EOD, ".", 1);
-	} else
-		buf_add(&t->body, line, len);
-}
-
 static const char *
 find_crlf(const char *s, size_t len)
 {
-	return memmem(s, len, "\r\n", 2);
+	const char *p = s, *e = s + len;
+
+	for (; (p = memchr(p, '\n', (size_t)(e - p))) != NULL; p++)
+		if (p > s && p[-1] == '\r')
+			return p - 1;
+	return NULL;
+}
+
+/* Lines of the message; the final dot ends it.  So much of s was that. */
+static size_t
+track_text(struct smtp_track *t, const char *s, size_t len)
+{
+	const char *line = s, *e;
+	size_t left = len, n;
+	int dot = 0;
+
+	while (!dot && left > 0 && (e = find_crlf(line, left)) != NULL) {
+		n = (size_t)(e - line) + 2;
+		dot = n == 3 && *line == '.';
+		line += n;
+		left -= n;
+	}
+	n = (size_t)(line - s);
+	buf_add(&t->body, s, dot ? n - 3 : n);
+	if (dot) {
+		t->data = 0;
+		t->blocked = BLOCK_REPLY;
+		pending_add(t, CMD_EOD, ".", 1);
+	}
+	return n;
+}
+
+/* A whole line, or a message as far as it is there; 0 when there is neither. */
+static size_t
+track_next(struct smtp_track *t, const char *s, size_t len)
+{
+	const char *e;
+
+	if (t->data)
+		return track_text(t, s, len);
+	if ((e = find_crlf(s, len)) == NULL)
+		return 0;
+	track_command(t, s, (size_t)(e - s));
+	return (size_t)(e - s) + 2;
 }
 
 static void
 track_scan(struct smtp_track *t)
 {
-	const char *s = t->sent.data, *e;
-	size_t left = t->sent.len, n;
+	size_t done = 0, n;
 
-	while (!t->blocked && left > 0 && (e = find_crlf(s, left)) != NULL) {
-		n = (size_t)(e - s);
-		if (t->data)
-			track_text(t, s, n + 2);
-		else
-			track_command(t, s, n);
-		s = e + 2;
-		left -= n + 2;
-	}
-	buf_drain(&t->sent, t->sent.len - left);
+	while (!t->blocked && done < t->sent.len && (n = track_next(t,
+	    t->sent.data + done, t->sent.len - done)) > 0)
+		done += n;
+	buf_drain(&t->sent, done);
 }
 
 /* After 334 the next line belongs to the exchange of RFC 4954, whatever it is. */

@@ -57,52 +57,82 @@ message_parse(struct parser *p, struct step *st)
 	st->arg = m;
 }
 
-/* A line of letters; now and then it begins with a dot, to be doubled. */
+/* Text for lines to be cut from: as good as drawing each, and much faster. */
 static void
-body_line(struct buf *b, uint64_t *mix, size_t len, int eight)
+pool_fill(char *pool, size_t len, uint64_t *mix, int eight)
 {
-	static const char chars[] = "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;:-+=/<>()!";
+	static const char chars[64 + 1] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMN0123456789 .,;:-+=/<>()!";
 	uint64_t x = 0;
-	size_t i, start = b->len;
-	char c;
+	size_t i;
 
-	for (i = 0; i < len; i++) {
+	for (i = 0; i < len; i++, x >>= 8) {
 		if (i % 8 == 0)
 			x = choice_mix(mix);
-		c = chars[(x & 0xff) % (sizeof(chars) - 1)];
+		pool[i] = chars[x & 63];
 		if (eight && (x & 7) == 0)
-			c = (char)(x & 0xff) | (char)0x80;
-		x >>= 8;
-		buf_add(b, &c, 1);
+			pool[i] = (char)(x & 0xff) | (char)0x80;
 	}
-	/* "From " at the start of a line is mangled in an mbox by design */
-	if (len > 0 && b->data[start] == 'F')
-		b->data[start] = '.';
-	buf_add(b, "\n", 1);
 }
 
+/*
+ * So many octets of the pool, from there on.  Now and then a line begins with a
+ * dot, to be doubled (RFC 5321 4.5.2); "From " is mangled in an mbox by design.
+ */
+static void
+body_line(struct buf *b, const char *pool, size_t poollen, size_t from,
+    size_t len)
+{
+	size_t n;
+
+	if (pool[from] == '.' || pool[from] == 'F') {
+		buf_add(b, "..", 2);
+		from = (from + 1) % poollen;
+		len--;
+	}
+	for (; len > 0; len -= n, from = 0) {
+		n = len < poollen - from ? len : poollen - from;
+		buf_add(b, pool + from, n);
+	}
+	buf_add(b, "\r\n", 2);
+}
+
+static void
+message_body(struct buf *b, const struct message *m, uint64_t size,
+    uint64_t mix)
+{
+	char pool[4096];
+	size_t poollen = size < sizeof(pool) ? size : sizeof(pool);
+	uint64_t left, n, x;
+
+	pool_fill(pool, poollen, &mix, m->eight);
+	for (left = size; left > 0; left -= n < left ? n : left) {
+		x = choice_mix(&mix);
+		n = m->line.lo + (x >> 32) % (m->line.hi - m->line.lo + 1);
+		if (n + 2 > left)
+			n = left > 2 ? left - 2 : 1;
+		body_line(b, pool, poollen, (x & 0xffff) % poollen, n);
+		n += 2;
+	}
+}
+
+/* As it is said: CRLF, dots doubled, and the end of data. */
 static void
 message_make(struct session *s, const struct message *m, struct buf *b)
 {
 	static const char date[] = "Sat, 21 Nov 2026 12:00:00 +0000";
-	uint64_t size, mix, left, n, id;
 	struct range any = { 1, UINT64_MAX - 1 };
+	uint64_t size, id;
 
 	size = choice_scale(s->choices, "size", m->size);
-	mix = id = choice_draw(s->choices, "body", any);
-	buf_addf(b, "From: <sender@example.net>\nTo: <rcpt@example.org>\n"
-	    "Subject: %s\nDate: %s\nMessage-ID: <%s.%016llx@smtpdtest.invalid>"
-	    "\nX-Session: %s\n\n", m->subject, date, s->actor->role->name,
+	id = choice_draw(s->choices, "body", any);
+	buf_addf(b, "From: <sender@example.net>\r\n"
+	    "To: <rcpt@example.org>\r\nSubject: %s\r\nDate: %s\r\n"
+	    "Message-ID: <%s.%016llx@smtpdtest.invalid>\r\n"
+	    "X-Session: %s\r\n\r\n", m->subject, date, s->actor->role->name,
 	    (unsigned long long)id, s->label);
-	for (left = size; left > 0; left -= n < left ? n : left) {
-		n = m->line.lo + choice_mix(&mix) %
-		    (m->line.hi - m->line.lo + 1);
-		if (n + 2 > left)
-			n = left > 2 ? left - 2 : 1;
-		body_line(b, &mix, n, m->eight);
-		n += 2;
-	}
+	message_body(b, m, size, id);
+	buf_add(b, ".\r\n", 3);
 }
 
 /* LF to CRLF, leading dots doubled (RFC 5321 4.5.2), and the end of data. */
@@ -128,7 +158,7 @@ static enum did
 message_run(struct session *s, struct step *st)
 {
 	const struct message *m = st->arg;
-	struct buf text = { 0 }, wire = { 0 };
+	struct buf wire = { 0 };
 	char note[64];
 
 	if (s->phase == 1)
@@ -139,14 +169,11 @@ message_run(struct session *s, struct step *st)
 		struct buf *b = session_expand(s, m->text);
 
 		message_stuff(b->data, b->len, &wire);
-	} else {
-		message_make(s, m, &text);
-		message_stuff(text.data, text.len, &wire);
-	}
+	} else
+		message_make(s, m, &wire);
 	snprintf(note, sizeof(note), "<message of %zu octets>", wire.len);
 	run_trace(s->run, s, s->label, "C", note, strlen(note));
 	session_say(s, wire.data, wire.len);
-	buf_free(&text);
 	buf_free(&wire);
 	return s->batching || channel_flushed(s->ch) ? DID_STEP : DID_WAIT;
 }

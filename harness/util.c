@@ -310,17 +310,15 @@ write_all(int fd, const void *data, size_t n)
 	return 0;
 }
 
-/* A file of more than max bytes is an error (EFBIG), never a part of it. */
+/* Up to the end; more than max bytes is an error (EFBIG), never cut. */
 char *
-read_file(const char *path, size_t *len, size_t max)
+read_fd(int fd, size_t *len, size_t max)
 {
 	struct buf	 b = { 0 };
 	char		 tmp[16384];
 	ssize_t		 n;
-	int		 fd, save;
+	int		 save;
 
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
-		return NULL;
 	buf_add(&b, NULL, 0);
 	while ((n = read(fd, tmp, sizeof(tmp))) != 0) {
 		if (n == -1 && errno == EINTR)
@@ -331,17 +329,30 @@ read_file(const char *path, size_t *len, size_t max)
 		}
 		if (n == -1) {
 			save = errno;
-			close(fd);
 			buf_free(&b);
 			errno = save;
 			return NULL;
 		}
 		buf_add(&b, tmp, (size_t)n);
 	}
-	close(fd);
 	if (len != NULL)
 		*len = b.len;
 	return b.data;
+}
+
+char *
+read_file(const char *path, size_t *len, size_t max)
+{
+	char	*text;
+	int	 fd, save;
+
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		return NULL;
+	text = read_fd(fd, len, max);
+	save = errno;
+	close(fd);
+	errno = save;
+	return text;
 }
 
 /* Appends; returns the number of characters added. */

@@ -46,6 +46,7 @@ uint64_t now_us(void);			/* monotonic, microseconds */
 uint64_t fnv64(const void *, size_t);	/* FNV-1a, for names and seeds */
 int	 write_all(int, const void *, size_t);	/* 0, or -1 with errno */
 char	*read_file(const char *, size_t *, size_t);	/* max bytes; NULL with errno */
+char	*read_fd(int, size_t *, size_t);
 int	 base64_encode(struct buf *, const void *, size_t);
 void	 set_cloexec(int);
 void	 set_nonblock(int);
