@@ -37,13 +37,32 @@ server_check(struct parser *p, struct role *r)
 		    "like 127.0.0.2:25", o->value);
 }
 
-/* What a server hears: a line, its beginning (...), a /regex/, or an end. */
+/*
+ * What a server hears: a line, its beginning (...), a /regex/, an end, or
+ * nothing for some time.
+ */
 struct heard {
 	const char	*line;
 	const char	*regex;
 	const char	*end;
 	int		 prefix;
+	uint64_t	 silence;	/* us */
 };
+
+/* <silence TIME> */
+static int
+silence_parse(struct parser *p, struct heard *h, const struct pos *pos)
+{
+	static const char word[] = "<silence ";
+	size_t len = strlen(h->line);
+
+	if (strncmp(h->line, word, sizeof(word) - 1) != 0 ||
+	    h->line[len - 1] != '>')
+		return 0;
+	h->silence = parse_time(p, pos, arena_strndup(p->arena,
+	    h->line + sizeof(word) - 1, len - sizeof(word)));
+	return 1;
+}
 
 static void
 server_hear_parse(struct parser *p, struct step *st)
@@ -68,6 +87,8 @@ server_hear_parse(struct parser *p, struct step *st)
 	}
 	vars_note(p, st->text, &pos);
 	h->line = arena_strdup(p->arena, st->text);
+	if (silence_parse(p, h, &pos))
+		return;
 	dots = strstr((char *)h->line, "...");
 	if (dots != NULL && dots[3] == '\0') {
 		*dots = '\0';
@@ -83,7 +104,7 @@ line_matches(struct session *s, const struct heard *h, const char *line,
 
 	if (h->regex != NULL)
 		return regex_match(h->regex, line, len, session_group, s);
-	if (h->line == NULL)
+	if (h->line == NULL || h->silence != 0)
 		return 0;
 	want = session_expand(s, h->line);
 	return (h->prefix ? len >= want->len : len == want->len) &&
@@ -108,12 +129,16 @@ server_hear_end(struct session *s, struct step *st)
 static enum did
 server_hear(struct session *s, struct step *st)
 {
+	const struct heard *h = st->arg;
 	struct buf *in = &s->ch->in;
 	const char *nl;
 	char *line;
 	size_t len;
 	int ok;
 
+	if (s->phase == 0 && h->silence != 0)
+		session_timer(s, h->silence);
+	s->phase = 1;
 	if (in->len == 0 || (nl = memchr(in->data, '\n', in->len)) == NULL)
 		return s->ch->end == END_NONE ? DID_WAIT :
 		    server_hear_end(s, st);
@@ -125,7 +150,7 @@ server_hear(struct session *s, struct step *st)
 		line[--len] = '\0';
 	run_trace(s->run, s, s->label, "C", line, len);
 	sink_heard(s->state, line, len);
-	ok = line_matches(s, st->arg, line, len);
+	ok = line_matches(s, h, line, len);
 	if (ok)
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 	else
@@ -137,6 +162,12 @@ server_hear(struct session *s, struct step *st)
 static enum did
 server_hear_timeout(struct session *s, struct step *st)
 {
+	const struct heard *h = st->arg;
+
+	if (h->silence != 0) {
+		run_conforms(s->run, &st->pos, s->label, &st->knowns);
+		return DID_STEP;
+	}
 	return session_judge(s, st, st->text, "<timeout>");
 }
 
@@ -221,6 +252,9 @@ server_judge(const struct actor *a)
 static void
 server_said(struct session *s, const char *data, size_t len)
 {
+	/* into a closed connection nothing is said */
+	if (s->ch->dead || s->ch->half)
+		return;
 	sink_said(s->state, data, len);
 }
 

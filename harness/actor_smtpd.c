@@ -89,10 +89,10 @@ port_missing(struct run *run)
 		to = opt_find(&a->role->opts, "to");
 		o = opt_find(&a->role->opts, "closed");
 		port = opt_find(&a->role->opts, "smtps") != NULL ? 465 : 25;
-		if (to != NULL && addr_parse(to->value, port, &ss, &len) == 0)
-			port = addr_port(&ss);
-		if (o == NULL && !daemon_listening(port))
-			return port;
+		/* by address: servers of ours may have the same port */
+		if (o == NULL && addr_parse(to == NULL ? "127.0.0.1" :
+		    to->value, port, &ss, &len) == 0 && !sandbox_listens(&ss))
+			return addr_port(&ss);
 	}
 	return 0;
 }
@@ -150,11 +150,32 @@ count_fds(pid_t pid)
 	return n;
 }
 
+/*
+ * What one of the daemon's processes is for, or NULL: its title, or for want of
+ * one what it was started with.
+ */
+static const char *
+proc_title(const char *cmdline, size_t len)
+{
+	const char *p, *end = cmdline + len;
+
+	if (strncmp(cmdline, "smtpd: ", 7) == 0)
+		return cmdline + 7;
+	p = strrchr(cmdline, '/');
+	if (strcmp(p == NULL ? cmdline : p + 1, "smtpd") != 0)
+		return NULL;
+	for (p = cmdline; p < end; p += strlen(p) + 1)
+		if (strcmp(p, "-x") == 0 && p + 3 < end)
+			return p + 3;
+	return NULL;
+}
+
 int
 daemon_procs(struct proc *procs, int max)
 {
 	struct dirent *e;
 	char path[300];
+	const char *title;
 	size_t len;
 	char *text;
 	DIR *dir;
@@ -168,14 +189,12 @@ daemon_procs(struct proc *procs, int max)
 		snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
 		if ((text = read_file(path, &len, 4096)) == NULL)
 			continue;
-		if (len > 0) {
-			if (strncmp(text, "smtpd: ", 7) == 0) {
-				procs[n].pid = (pid_t)atoi(e->d_name);
-				snprintf(procs[n].title, sizeof(procs[n].title),
-				    "%s", text + 7);
-				procs[n].nfds = count_fds(procs[n].pid);
-				n++;
-			}
+		if (len > 0 && (title = proc_title(text, len)) != NULL) {
+			procs[n].pid = (pid_t)atoi(e->d_name);
+			snprintf(procs[n].title, sizeof(procs[n].title), "%s",
+			    title);
+			procs[n].nfds = count_fds(procs[n].pid);
+			n++;
 		}
 		free(text);
 	}

@@ -55,7 +55,7 @@ struct shell {
 	int		 log;		/* to read */
 	int		 logto;		/* what the daemon writes to */
 	struct buf	 line;		/* of the log, not complete yet */
-	int		 tty;		/* master of the shell's terminal, or -1 */
+	int		 tty;		/* master of the inner one, or -1 */
 	struct termios	 termios;	/* of the user's, to be put back */
 	pid_t		 smtpd;
 	pid_t		 cmd;
@@ -102,7 +102,7 @@ say_text(struct shell *sh, const char *prefix, const char *text)
 	}
 }
 
-/* --- the log ---------------------------------------------------------------- */
+/* --- the log ------------------------------------------------------------- */
 
 static int
 log_open(struct shell *sh)
@@ -149,7 +149,18 @@ log_read(struct shell *sh, int last)
 	}
 }
 
-/* --- what happens inside ---------------------------------------------------- */
+/* Give the user the terminal back as it was. */
+static void
+tty_close(struct shell *sh)
+{
+	if (sh->tty == -1)
+		return;
+	close(sh->tty);
+	sh->tty = -1;
+	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &sh->termios);
+}
+
+/* --- what happens inside ------------------------------------------------- */
 
 static void
 on_exit_event(struct shell *sh, const struct sandbox_event *ev)
@@ -187,13 +198,14 @@ on_events(struct shell *sh)
 			say_text(sh, "  ", ev.backtrace);
 			break;
 		case SANDBOX_GONE:
+			tty_close(sh);
 			errx(EX_SETUP, "the sandbox died");
 		}
 		sandbox_event_free(&ev);
 	}
 }
 
-/* --- the terminal ----------------------------------------------------------- */
+/* --- the terminal -------------------------------------------------------- */
 
 static void
 tty_size(struct shell *sh)
@@ -228,16 +240,6 @@ tty_open(struct shell *sh)
 	return slave;
 }
 
-static void
-tty_close(struct shell *sh)
-{
-	if (sh->tty == -1)
-		return;
-	close(sh->tty);
-	sh->tty = -1;
-	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &sh->termios);
-}
-
 /* 0 at the end. */
 static int
 tty_copy(int from, int to)
@@ -250,7 +252,7 @@ tty_copy(int from, int to)
 	return n == -1 && (errno == EINTR || errno == EAGAIN);
 }
 
-/* --- waiting ---------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------- */
 
 static void
 on_signal(struct shell *sh)
@@ -262,7 +264,10 @@ on_signal(struct shell *sh)
 			tty_size(sh);
 			continue;
 		}
-		/* Twice in a row: forget about good manners. */
+		/*
+		 * Another ^C: forget about good manners.  Each comes twice,
+		 * from the terminal and by way of the one who waits.
+		 */
 		if (sh->signo != 0 && sh->signals++ > 1) {
 			tty_close(sh);
 			sandbox_close(sh->sb);
@@ -342,7 +347,8 @@ static int
 wait_ready(struct shell *sh)
 {
 	uint64_t	 end = now_us() + START_US;
-	int		 tcp = conf_listens(sh->conf), ports[64], n, before = -1;
+	int		 tcp = conf_listens(sh->conf);
+	int		 ports[64], n, before = -1;
 
 	while (!sh->smtpd_ended && sh->signo == 0 && now_us() < end) {
 		n = sandbox_ports(ports, (int)nitems(ports));
@@ -360,7 +366,7 @@ wait_ready(struct shell *sh)
 	return EX_SETUP;
 }
 
-/* --- putting it together ---------------------------------------------------- */
+/* --- putting it together ------------------------------------------------- */
 
 static int
 enter(struct shell *sh)
@@ -372,12 +378,11 @@ enter(struct shell *sh)
 				     .hostname = "mx.example.org",
 				     .userns = sh->userns };
 	char			*certs = cli_certs();
-	char			*setid = daemon_setid(sh->target);
 	char			 msg[512];
 
 	spec.users = sandbox_users(&spec.nusers);
 	spec.certs = certs;
-	spec.setid = setid;
+	spec.setid = sh->target->setid;
 	if (sh->bind != NULL) {
 		spec.binds = &bind;
 		spec.nbinds = 1;
@@ -385,7 +390,6 @@ enter(struct shell *sh)
 	if ((sh->sb = sandbox_enter(&spec, msg, sizeof(msg))) == NULL)
 		warnx("%s", msg);
 	free(certs);
-	free(setid);
 	return sh->sb == NULL ? -1 : 0;
 }
 
@@ -551,7 +555,8 @@ forward(int signo)
 static int
 outside(pid_t pid)
 {
-	static const int	 signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	static const int	 signals[] = { SIGINT, SIGTERM, SIGHUP,
+				     SIGQUIT };
 	struct sigaction	 sa = { .sa_handler = forward };
 	size_t			 i;
 	int			 status;
@@ -651,5 +656,6 @@ const struct cmd cmd_shell = {
 	    "  --log FILE   append the daemon's log to it, instead of stderr\n"
 	    "  --bind DIR   show DIR inside as /mnt, read-only\n"
 	    "  CONF         smtpd.conf(5); - is stdin\n"
-	    "  CMD          instead of an interactive shell; its exit status is ours\n",
+	    "  CMD          instead of an interactive shell; we exit as it "
+	    "does\n",
 };

@@ -21,7 +21,8 @@
 
 /* Means nothing to a daemon that was built without. */
 static const char *const sanitizers[] = {
-	"ASAN_OPTIONS=" SAN_OPTIONS ":detect_leaks=0:detect_stack_use_after_return=1",
+	"ASAN_OPTIONS=" SAN_OPTIONS ":detect_leaks=0"
+	    ":detect_stack_use_after_return=1",
 	"UBSAN_OPTIONS=" SAN_OPTIONS ":halt_on_error=1:print_stacktrace=1",
 	NULL
 };
@@ -89,14 +90,6 @@ make_dirs(const struct target *t)
 	if (chown(t->spool, 0, 0) == -1 || chmod(t->spool, 0711) == -1)
 		return -1;
 	return make_purge(t);
-}
-
-char *
-daemon_setid(const struct target *t)
-{
-	return xasprintf("%s:root:%s:2555 "
-	    "/usr/libexec/opensmtpd/lockspool:root:root:4555", t->smtpctl,
-	    t->queueuser);
 }
 
 pid_t

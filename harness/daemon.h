@@ -12,18 +12,12 @@ struct target;
 
 /*
  * Start the target's smtpd inside, traced, in the foreground, with
- * /etc/smtpd.conf, its words to fd.  extra are more arguments, or NULL.  Its pid
- * inside, or -1 with one sentence in err.  For the process that has entered the
- * sandbox.
+ * /etc/smtpd.conf, its words to fd.  extra are more arguments, or NULL.  Its
+ * pid inside, or -1 with one sentence in err.  For the process that has entered
+ * the sandbox.
  */
 pid_t	 daemon_start(struct sandbox *, const struct target *,
 	    const char *const *extra, int fd, char *err, size_t errlen);
-
-/*
- * The set-id programs of a target, for the setid of a sandbox_spec; for the
- * caller to free.
- */
-char	*daemon_setid(const struct target *);
 
 /* Does anybody listen on this TCP port, or, for 0, on any? */
 int	 daemon_listening(int port);

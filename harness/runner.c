@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -181,12 +182,11 @@ enter(struct run *run)
 	    .certs = run->opts->certs, .chroot = run->target->chroot,
 	    .hostname = "mx.example.org" };
 	const struct file *f;
-	char err[512], *setid = daemon_setid(run->target);
+	char err[512];
 
 	spec.users = sandbox_users(&spec.nusers);
-	spec.setid = setid;
+	spec.setid = run->target->setid;
 	run->sb = sandbox_enter(&spec, err, sizeof(err));
-	free(setid);
 	if (run->sb == NULL) {
 		run_error(run, "%s", err);
 		return -1;
@@ -658,6 +658,11 @@ runner_main(const struct scenario *sc, const struct run_opts *opts, int fd)
 	struct run run;
 
 	signal(SIGPIPE, SIG_IGN);
+#ifdef M_TRIM_THRESHOLD
+	/* what one session gives back the next one takes: keep it mapped */
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	mallopt(M_MMAP_THRESHOLD, 16 << 20);
+#endif
 	run_init(&run, sc, opts, fd);
 	emit_start(&run);
 	if ((run.reason = run_needs(&run)) != NULL)

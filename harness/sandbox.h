@@ -10,6 +10,7 @@
  * called sandbox_enter(), however that process dies.
  */
 struct sandbox;
+struct sockaddr_storage;
 
 struct sandbox_user {
 	const char	*name;
@@ -100,6 +101,8 @@ char	*sandbox_backtrace(struct sandbox *, pid_t);
 
 /* TCP ports that somebody listens on inside, each once: their number, <= max. */
 int	 sandbox_ports(int *ports, int max);
+/* Does anybody listen at this address and port, or at its port of any address? */
+int	 sandbox_listens(const struct sockaddr_storage *);
 /* Connections to a port that wait to be accepted, or -1: nobody listens. */
 int	 sandbox_backlog(int port);
 /* So many of them the listener lets wait, or -1. */

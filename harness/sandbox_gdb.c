@@ -280,7 +280,8 @@ crash_done(struct init *in, struct job *j, struct proc *p)
 		kill(pid, j->signo);
 		kill(pid, SIGCONT);
 	} else if (p->child) {
-		kill(pid, j->signo);	/* its end comes by waitpid all the same */
+		/* Untraced it may be, but waitpid tells of its end. */
+		kill(pid, j->signo);
 		kill(pid, SIGCONT);
 	} else
 		init_ended(in, p, pid, W_EXITCODE(0, j->signo), "");

@@ -151,7 +151,7 @@ ended(struct init *in, pid_t pid)
 		return;
 	p = proc_find(in, pid);
 	if (p != NULL && p->tgid != pid) {
-		proc_remove(in, p);		/* a thread; nobody's business */
+		proc_remove(in, p);		/* a thread: no news */
 		return;
 	}
 	if (p == NULL && zombie_seen(in, pid, &ps))

@@ -30,8 +30,8 @@ struct proc {
 	int		 watch;		/* crashes are asked for */
 	int		 traced;
 	int		 crashed;	/* reported; now let it die */
-	int		 quiet;		/* its exec failed: not worth an event */
-	int		 stopping;	/* somebody's SIGSTOP was passed on ... */
+	int		 quiet;		/* its exec failed: no event */
+	int		 stopping;	/* a SIGSTOP was passed on ... */
 	int		 listening;	/* ... and has stopped it */
 	int		 our_stop;	/* a SIGSTOP of ours is under way */
 	char		 title[64];
@@ -43,7 +43,7 @@ struct job {
 	pid_t		 pid;		/* 0: the slot is free */
 	int		 signo;		/* the fatal signal, or 0: on request */
 	uint32_t	 id;		/* of the request */
-	pid_t		 gdb;		/* 0: not all threads have stopped yet */
+	pid_t		 gdb;		/* 0: not all threads stopped yet */
 	int		 fd;		/* gdb's output */
 	struct buf	 text;
 	uint64_t	 deadline;

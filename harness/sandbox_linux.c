@@ -138,14 +138,16 @@ namespaces(const struct sandbox_spec *spec, const struct why *w)
 			    "--cap-add SYS_ADMIN --security-opt "
 			    "seccomp=unconfined --security-opt "
 			    "apparmor=unconfined");
-		return sb_fail(w, "cannot make namespaces: %s", strerror(errno));
+		return sb_fail(w, "cannot make namespaces: %s",
+		    strerror(errno));
 	}
 	/* Had the parent gone before this, nobody would send the signal. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)
 		_exit(1);
 	if (spec->hostname != NULL &&
 	    sethostname(spec->hostname, strlen(spec->hostname)) == -1)
-		return sb_fail(w, "cannot set the host name: %s", strerror(errno));
+		return sb_fail(w, "cannot set the host name: %s",
+		    strerror(errno));
 	return 0;
 }
 

@@ -1,8 +1,10 @@
 #include <sys/types.h>
+#include <netinet/in.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -101,4 +103,42 @@ sandbox_ports(int *ports, int max)
 			ports[found++] = all[i];
 	}
 	return found;
+}
+
+/* As in local_address: 32 bits at a time, in the order of this machine. */
+static void
+hex_address(const struct sockaddr_storage *ss, int any, char *out, size_t len)
+{
+	const struct sockaddr_in *sin = (const void *)ss;
+	const struct sockaddr_in6 *sin6 = (const void *)ss;
+	uint32_t	 a[4] = { 0 };
+
+	if (ss->ss_family == AF_INET) {
+		snprintf(out, len, ": %08X:%04X 00000000:0000 0A ",
+		    any ? 0 : sin->sin_addr.s_addr, ntohs(sin->sin_port));
+		return;
+	}
+	if (!any)
+		memcpy(a, &sin6->sin6_addr, sizeof(a));
+	snprintf(out, len, ": %08X%08X%08X%08X:%04X %032d:0000 0A ", a[0],
+	    a[1], a[2], a[3], ntohs(sin6->sin6_port), 0);
+}
+
+int
+sandbox_listens(const struct sockaddr_storage *ss)
+{
+	char		 path[32], want[96], any[96], *text;
+	size_t		 len;
+	int		 hit;
+
+	snprintf(path, sizeof(path), "/proc/%s/net/%s",
+	    access("/proc/self/net", F_OK) == 0 ? "self" : "1",
+	    ss->ss_family == AF_INET ? "tcp" : "tcp6");
+	if ((text = read_file(path, &len, 64 << 20)) == NULL)
+		return 0;
+	hex_address(ss, 0, want, sizeof(want));
+	hex_address(ss, 1, any, sizeof(any));
+	hit = strstr(text, want) != NULL || strstr(text, any) != NULL;
+	free(text);
+	return hit;
 }

@@ -30,7 +30,7 @@ struct sb_request {
 	unsigned int	 uid;
 	int		 trace;
 	int		 tty;
-	int		 fd[3];		/* index into the descriptors sent along, or -1 */
+	int		 fd[3];		/* index into those sent along, or -1 */
 	int		 argc;
 	int		 envc;
 };
@@ -61,7 +61,7 @@ struct why {
 int	 sb_fail(const struct why *, const char *, ...)
 	    __attribute__((format(printf, 2, 3)));
 
-/* sandbox_root.c: build the new root, which becomes the current directory ... */
+/* sandbox_root.c: build the new root, now the current directory ... */
 int	 root_build(const struct sandbox_spec *, const struct why *);
 /* ... and, as pid 1, mount its /proc and move there. */
 int	 root_proc(const struct why *);

@@ -173,7 +173,8 @@ put(const char *path, mode_t mode, gid_t gid, const char *text, size_t len,
 		rv = fchown(fd, 0, gid);
 	close(fd);
 	if (rv == -1)
-		return sb_fail(w, "cannot write /%s: %s", path, strerror(errno));
+		return sb_fail(w, "cannot write /%s: %s", path,
+		    strerror(errno));
 	return 0;
 }
 
@@ -303,10 +304,9 @@ root_mount(const struct sandbox_spec *spec, const struct why *w)
 	size_t		 i;
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
-		return sb_fail(w, "may not mount anything, though in namespaces "
-		    "of its own (%s): a security module forbids it; as root, "
-		    "sysctl kernel.apparmor_restrict_unprivileged_userns=0, "
-		    "or start the container with --privileged",
+		return sb_fail(w, "may not mount, though in namespaces of its "
+		    "own (%s): start the container with --privileged, or "
+		    "with --security-opt apparmor=unconfined",
 		    strerror(errno));
 	size = (unsigned long)sysconf(_SC_PHYS_PAGES) / 2 *
 	    (unsigned long)sysconf(_SC_PAGESIZE);
@@ -436,8 +436,8 @@ root_homes(const struct sandbox_spec *spec, const struct why *w)
 }
 
 /*
- * Copies, as the daemon insists on the owner and mode of a key.  One that we may
- * not read, such as the authority's made by root, is for others.
+ * Copies, as the daemon insists on the owner and mode of a key.  One that we
+ * may not read, such as the authority's made by root, is for others.
  */
 static int
 root_certs(const char *dir, const struct why *w)

@@ -77,7 +77,8 @@ sub_range(const struct idmap *m, unsigned long *start, const struct why *w)
 
 	if ((text = read_file(m->file, NULL, 1024 * 1024)) == NULL &&
 	    errno != ENOENT)
-		return sb_fail(w, "cannot read %s: %s", m->file, strerror(errno));
+		return sb_fail(w, "cannot read %s: %s", m->file,
+		    strerror(errno));
 	for (p = text; !found && (line = strsep(&p, "\n")) != NULL;)
 		found = sub_line(line, user, start);
 	free(text);
@@ -121,8 +122,8 @@ run_helper(const struct idmap *m, pid_t target, const struct why *w)
 	if (waitpid(child, &status, 0) == -1)
 		return sb_fail(w, "waitpid: %s", strerror(errno));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 126)
-		return sb_fail(w, "%s is missing, a sandbox without root needs it: "
-		    "apt-get install uidmap", m->helper);
+		return sb_fail(w, "%s is missing, a sandbox without root "
+		    "needs it: apt-get install uidmap", m->helper);
 	if (status != 0)
 		return sb_fail(w, "%s failed: %s", m->helper,
 		    said[0] ? said : "it does not say why");
@@ -220,8 +221,10 @@ userns_enter(int nsflags, const struct why *w)
 		    "namespace could not be set");
 	if (setgroups(0, NULL) == -1 || setresgid(0, 0, 0) == -1 ||
 	    setresuid(0, 0, 0) == -1)
-		return sb_fail(w, "cannot become root of the user namespace: %s",
-		    strerror(errno));
+		return sb_fail(w, "root of a user namespace has no power here "
+		    "(%s), a security module sees to it: as root, sysctl "
+		    "kernel.apparmor_restrict_unprivileged_userns=0, or run "
+		    "this as root", strerror(errno));
 	/* Changing ids cost us /proc/self and the death signal. */
 	prctl(PR_SET_DUMPABLE, 1);
 	return 0;

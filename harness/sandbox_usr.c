@@ -24,7 +24,7 @@
 #define OWN		".usr/own"	/* our layer's root, in the sandbox */
 
 struct layers {
-	char	*dir[LAYERS_MAX];	/* as in /some/root/usr, the first wins */
+	char	*dir[LAYERS_MAX];	/* /some/root/usr, the first wins */
 	size_t	 n;
 };
 
@@ -85,8 +85,9 @@ setid_one(const struct sandbox_spec *spec, const struct layers *l, char *word,
 	if (word == NULL || strncmp(path, "/usr/", 5) != 0 ||
 	    (uid = user_id(spec, owner)) == -1 ||
 	    (gid = user_id(spec, group)) == -1)
-		return sb_fail(w, "setid of %s: not /usr/...:OWNER:GROUP:MODE, or "
-		    "no such user in the sandbox", path);
+		return sb_fail(w, "setid of %s: not "
+		    "/usr/...:OWNER:GROUP:MODE, or no such user in the "
+		    "sandbox", path);
 	if ((from = layer_find(l, path)) == NULL)
 		return 0;
 	snprintf(to, sizeof(to), OWN "%s", path);

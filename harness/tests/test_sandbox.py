@@ -1,4 +1,4 @@
-"""The sandbox from outside: what a machine looks like after it, and from in it.
+"""The sandbox as a user sees it, from in it and after it.
 
 What the C interface promises is in test_sandbox.c.
 """
@@ -22,7 +22,7 @@ import driver
 
 HANG = 120      # seconds after which something hangs, however slow the machine
 ROOT = os.geteuid() == 0
-USER = "games"  # any user that Debian always has, and who has no ids of his own
+USER = "games"  # one that Debian always has, without ids of his own
 
 CONF = """
 listen on 127.0.0.1 port 25
@@ -85,7 +85,7 @@ def python(script):
     return ["/usr/bin/python3", "-c", textwrap.dedent(script)]
 
 
-# --- what is on this machine ---------------------------------------------------
+# --- what is on this machine -------------------------------------------------
 
 def processes():
     for entry in os.listdir("/proc"):
@@ -128,18 +128,21 @@ def until(condition):
     return found
 
 
+def has_daemon(net):
+    return net not in (None, net_of(os.getpid())) and any(
+        net_of(p) == net and cmdline(p).startswith(b"smtpd: ")
+        for p in processes())
+
+
 class Sandbox:
     """A sandbox as the machine sees it, by its network namespace."""
 
-    def __init__(self, proc, daemon=True):
-        # The waiting process has a child that went inside.
+    def __init__(self, proc):
+        # The waiting process has a child that went inside.  There may have
+        # been others, to try whether one can.
         self.runner = until(lambda: next(
-            (p for p in children_of(proc.pid)
-             if net_of(p) not in (None, net_of(os.getpid()))), None))
+            (p for p in children_of(proc.pid) if has_daemon(net_of(p))), None))
         self.net = net_of(self.runner)
-        if daemon:
-            until(lambda: any(cmdline(p).startswith(b"smtpd: ")
-                              for p in self.processes()))
         self.init = children_of(self.runner)[0]
 
     def processes(self):
@@ -151,9 +154,12 @@ class Sandbox:
 
 def namespaces():
     """Network namespaces that anything keeps, be it a process or a mount."""
-    done = subprocess.run(["lsns", "-n", "-t", "net", "-o", "NS"], check=True,
-                          capture_output=True, text=True)
-    return {f"net:[{ns}]" for ns in done.stdout.split()}
+    def listed():           # fails when a process goes while it looks
+        done = subprocess.run(["lsns", "-n", "-t", "net", "-o", "NS"],
+                              capture_output=True, text=True, check=False)
+        return done.returncode == 0 and done.stdout.split()
+
+    return {f"net:[{ns}]" for ns in until(listed)}
 
 
 def traces():
@@ -181,7 +187,7 @@ def up(shell, untouched):
     return proc, Sandbox(proc)
 
 
-# --- nothing is left behind ----------------------------------------------------
+# --- nothing is left behind --------------------------------------------------
 
 def test_after_normal_exit(shell, untouched):
     proc = shell(*sh("echo up; read x"), stdin=subprocess.PIPE)
@@ -269,7 +275,7 @@ def test_after_run_ends_early(tmp_path, target, signo, untouched):
     until(box.is_gone)
 
 
-# --- what there is to see inside -----------------------------------------------
+# --- what there is to see inside ---------------------------------------------
 
 def test_command(run):
     code, out, err = run(*sh("cat; echo warm >&2; exit 7"),
@@ -334,7 +340,8 @@ def test_host_is_unreachable(run):
 
 def test_host_is_not_writable(run):
     code, out, _ = run(*sh("""
-        for f in /usr/x /usr/bin/x /etc/ssl/certs/x /proc/sys/kernel/core_pattern
+        for f in /usr/x /usr/bin/x /etc/ssl/certs/x \\
+            /proc/sys/kernel/core_pattern
         do (: >$f) 2>/dev/null && echo $f
         done
         mount -t tmpfs none /mnt 2>/dev/null && echo mount
@@ -420,7 +427,7 @@ def test_interactive(shell, tmp_path, target):
     os.close(slave)
 
 
-# --- what goes wrong -----------------------------------------------------------
+# --- what goes wrong ---------------------------------------------------------
 
 def test_bad_conf(run):
     code, out, err = run("echo", "ran", conf="listen onn\n")
@@ -506,7 +513,8 @@ def test_stop_and_continue(run):
             ["pgrep", "-f", "^smtpd: (dispatcher|pony)"]))
 
         def state():
-            return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
+            stat = open(f"/proc/{pid}/stat").read()
+            return stat.rpartition(")")[2].split()[0]
 
         def wait(letters):
             while state() not in letters: time.sleep(0.01)
@@ -528,15 +536,16 @@ def test_stop_and_continue(run):
     assert (code, out) == (0, "silent True\nb'220 '\n" * 3), err
 
 
-# --- without root --------------------------------------------------------------
+# --- without root ------------------------------------------------------------
 
 def as_user(tmp_path, subids, path=None):
-    """A prefix to run as USER, who has these in /etc/subuid and /etc/subgid."""
+    """A prefix to run as USER, with these in /etc/subuid and /etc/subgid."""
     subids_file = tmp_path / "subids"
     subids_file.write_text(subids)
     prepare = (f"mount --bind {subids_file} /etc/subuid && "
                f"mount --bind {subids_file} /etc/subgid && exec ")
-    become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+    become = ["setpriv", f"--reuid={USER}", f"--regid={USER}",
+              "--clear-groups"]
     if path is not None:
         become += ["env", f"PATH={path}"]
     return ["unshare", "-m", "--propagation", "private", "sh", "-c",
