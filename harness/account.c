@@ -418,30 +418,46 @@ header_differs(const char *sent, const char *got, size_t gotlen)
 	return xasprintf("missing: %.*s", (int)strcspn(sent, "\n"), sent);
 }
 
-/* Give the arrival to the promise it keeps, the neediest first. */
+static int
+same_header(const struct promised *p, const struct arrival *v)
+{
+	char *diff = header_differs(p->header, v->text,
+	    header_len(v->text, v->len));
+	int same = diff == NULL;
+
+	free(diff);
+	return same;
+}
+
+/*
+ * Give the arrival to the promise it keeps.  Short bodies are alike: then the
+ * header tells; and of the same message sent twice, the one still due is meant.
+ */
 static struct promised *
 arrival_owner(struct account *a, const struct arrival *v, size_t *which)
 {
 	struct shelf key, *s;
-	struct promised *p, *full = NULL;
-	size_t i, fulli = 0;
+	struct promised *p, *owner = NULL;
+	int score, best = -1;
+	size_t i;
 
 	key.digest = v->digest;
 	if ((s = RB_FIND(shelves, &a->shelves, &key)) == NULL)
 		return NULL;
-	for (p = s->first; p != NULL; p = p->same)
+	for (p = s->first; p != NULL && best < 3; p = p->same)
 		for (i = 0; i < p->nrcpts; i++) {
 			if (!rcpt_matches(a, v, p->rcpts[i]))
 				continue;
+			score = 2 * same_header(p, v) +
+			    (p->kind != PROMISE_REFUSED &&
+			    p->got[i] < copies_due(a, p->rcpts[i]));
+			if (score <= best)
+				continue;
+			best = score;
+			owner = p;
 			*which = i;
-			if (p->kind != PROMISE_REFUSED &&
-			    p->got[i] < copies_due(a, p->rcpts[i]))
-				return p;
-			full = p;
-			fulli = i;
 		}
-	*which = fulli;
-	return full;
+	return owner;
 }
 
 static void

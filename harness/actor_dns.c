@@ -187,7 +187,8 @@ encode_name(const char *name, unsigned char *out, size_t outlen)
 
 	while (*name != '\0') {
 		len = strcspn(name, ".");
-		if (len > 63 || n + len + 2 > outlen)
+		/* "." is the root, its only label the empty one below */
+		if (len == 0 || len > 63 || n + len + 2 > outlen)
 			break;
 		out[n++] = (unsigned char)len;
 		memcpy(out + n, name, len);

@@ -62,6 +62,13 @@ log_readable(int fd, short what, void *arg)
 	}
 }
 
+void
+daemon_read_log(struct run *run)
+{
+	if (run->daemon.logev != NULL)
+		log_readable(run->daemon.logfd, EV_READ, run);
+}
+
 static int
 smtpd_prepare(struct actor *a)
 {

@@ -17,7 +17,8 @@
 
 /* Options that are handed on to "run" as they are. */
 static const char *const passed_on[] = {
-	"seed", "json", "junit", "tap", "target", "connect", "results", NULL
+	"--seed", "--json", "--junit", "--tap", "--target", "--connect",
+	"--results", NULL
 };
 
 struct load {
@@ -116,10 +117,10 @@ load_option(struct load *l, const char *name, const char *value)
 			*(const char **)(void *)((char *)l + values[i].off) =
 			    value;
 	for (i = 0; passed_on[i] != NULL; i++)
-		if (strcmp(passed_on[i], name) == 0) {
+		if (strcmp(passed_on[i] + 2, name) == 0) {
 			if (l->argc + 3 > MAX_ARGS)
 				errx(EX_SETUP, "too many options");
-			l->argv[l->argc++] = xasprintf("--%s", name);
+			l->argv[l->argc++] = passed_on[i];
 			l->argv[l->argc++] = value;
 		}
 }
@@ -145,6 +146,7 @@ load_main(int argc, char **argv)
 	};
 	struct load l = { .sessions = "100", .parallel = "1..10",
 	    .transactions = "1", .rcpts = "1", .size = "1K..10K", .argc = 1 };
+	char *path;
 	int ch, i;
 
 	l.argv[0] = "load";
@@ -155,10 +157,12 @@ load_main(int argc, char **argv)
 	}
 	if (optind != argc)
 		return cmd_usage(&cmd_load);
-	l.argv[l.argc++] = load_file(&l);
+	l.argv[l.argc++] = path = load_file(&l);
 	l.argv[l.argc] = NULL;
 	optind = 0;
-	return cmd_run.main(l.argc, (char **)(uintptr_t)l.argv);
+	ch = cmd_run.main(l.argc, (char **)(uintptr_t)l.argv);
+	free(path);
+	return ch;
 }
 
 const struct cmd cmd_load = {

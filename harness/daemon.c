@@ -17,11 +17,16 @@
 #define MAX_ARGS	16
 #define STR(x)		#x
 #define XSTR(x)		STR(x)
-#define SAN_OPTIONS	"exitcode=" XSTR(DAEMON_SANITIZER_EXIT)
+/*
+ * A report goes to the log, and SIGABRT makes the sandbox look where it
+ * happened.  No process of the daemon could find its symbols: they are chrooted.
+ */
+#define SAN_OPTIONS	"abort_on_error=1:exitcode=" \
+			XSTR(DAEMON_SANITIZER_EXIT) ":symbolize=0"
 
 /* Means nothing to a daemon that was built without. */
 static const char *const sanitizers[] = {
-	"ASAN_OPTIONS=" SAN_OPTIONS ":detect_leaks=0"
+	"ASAN_OPTIONS=" SAN_OPTIONS ":detect_leaks=0:print_legend=0"
 	    ":detect_stack_use_after_return=1",
 	"UBSAN_OPTIONS=" SAN_OPTIONS ":halt_on_error=1:print_stacktrace=1",
 	NULL

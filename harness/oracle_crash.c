@@ -9,16 +9,18 @@
 #include <unistd.h>
 
 #include "addr.h"
+#include "daemon.h"
 #include "run.h"
 #include "sandbox.h"
+#include "sanitizer.h"
 #include "smtp.h"
 
 #define ANSWER_TIME	10000000	/* us */
+#define LAST_LINES	5		/* of the log, told when it exits */
 
 /* Log lines by which the daemon says that one of its processes is gone. */
 static const char *const last_words[] = {
-	"fatal:", "fatal ", "fatalx", "lost child", "lost processor",
-	"AddressSanitizer", "runtime error:", NULL
+	"fatal:", "fatal ", "fatalx", "lost child", "lost processor", NULL
 };
 
 static int
@@ -37,6 +39,9 @@ crash_log(struct run *run, const char *line)
 {
 	size_t i;
 
+	/* told with its process, when that has ended */
+	if (sanitizer_line(run, line))
+		return;
 	if (run->daemon.stopping || !run->daemon.ready || exit_expected(run))
 		return;
 	for (i = 0; last_words[i] != NULL; i++)
@@ -46,25 +51,84 @@ crash_log(struct run *run, const char *line)
 		}
 }
 
+/* What it said last, unless that is a report, which is told by itself. */
+static char *
+last_lines(const struct run *run)
+{
+	struct buf b = { 0 };
+	size_t n = json_array_size(run->daemon.log), i;
+
+	if (n == 0 || run->reports != NULL)
+		return xstrdup("");
+	buf_addstr(&b, ", its last words:");
+	for (i = n > LAST_LINES ? n - LAST_LINES : 0; i < n; i++)
+		buf_addf(&b, "\n  %s", json_string_value(json_array_get(
+		    run->daemon.log, i)));
+	return b.data;
+}
+
+static void
+object_exit(struct run *run, int status)
+{
+	char *lines = last_lines(run);
+
+	if (WIFSIGNALED(status))
+		oracle_object(run, &oracle_crash, "smtpd",
+		    "the daemon was ended by signal %d%s", WTERMSIG(status),
+		    lines);
+	else
+		oracle_object(run, &oracle_crash, "smtpd",
+		    "the daemon has exited with status %d%s",
+		    WEXITSTATUS(status), lines);
+	free(lines);
+}
+
+/* The parent keeps the title that it was started with. */
+static const char *
+title(const struct run *run, const struct sandbox_event *ev)
+{
+	return ev->pid == run->daemon.pid ? "smtpd: parent" : ev->title;
+}
+
+/* A sanitizer's report says more than the signal it ends with. */
+static void
+object_crash(struct run *run, const struct sandbox_event *ev)
+{
+	const char *bt = ev->backtrace == NULL ? "" : ev->backtrace;
+	char *report = sanitizer_take(run, ev->pid);
+
+	if (report != NULL)
+		oracle_object(run, &oracle_crash, title(run, ev), "%s\n%s",
+		    report, bt);
+	else
+		oracle_object(run, &oracle_crash, title(run, ev),
+		    "signal %d (%s)\n%s", ev->signo, strsignal(ev->signo), bt);
+	free(report);
+}
+
+static int
+is_sanitizer_exit(const struct sandbox_event *ev)
+{
+	return ev->what == SANDBOX_EXIT && WIFEXITED(ev->status) &&
+	    WEXITSTATUS(ev->status) == DAEMON_SANITIZER_EXIT;
+}
+
 static void
 crash_event(struct run *run, const struct sandbox_event *ev)
 {
+	char *report;
+
+	daemon_read_log(run);
 	if (ev->what == SANDBOX_CRASH)
-		oracle_object(run, &oracle_crash, ev->title,
-		    "signal %d (%s)\n%s", ev->signo, strsignal(ev->signo),
-		    ev->backtrace == NULL ? "" : ev->backtrace);
-	else if (ev->what == SANDBOX_EXIT && ev->pid == run->daemon.pid &&
-	    run->daemon.ready && !run->daemon.stopping &&
-	    !exit_expected(run)) {
-		if (WIFSIGNALED(ev->status))
-			oracle_object(run, &oracle_crash, "smtpd",
-			    "the daemon was ended by signal %d",
-			    WTERMSIG(ev->status));
-		else
-			oracle_object(run, &oracle_crash, "smtpd",
-			    "the daemon has exited with status %d",
-			    WEXITSTATUS(ev->status));
-	}
+		object_crash(run, ev);
+	else if (is_sanitizer_exit(ev) &&
+	    (report = sanitizer_take(run, ev->pid)) != NULL) {
+		oracle_object(run, &oracle_crash, title(run, ev), "%s",
+		    report);
+		free(report);
+	} else if (ev->what == SANDBOX_EXIT && ev->pid == run->daemon.pid &&
+	    run->daemon.ready && !run->daemon.stopping && !exit_expected(run))
+		object_exit(run, ev->status);
 }
 
 /* Does the daemon greet and take leave?  NULL, or what it did instead. */

@@ -17,6 +17,7 @@ struct account;
 struct channel;
 struct parser;
 struct reply;
+struct reports;
 struct run;
 struct sandbox;
 struct sandbox_event;
@@ -199,6 +200,7 @@ struct run {
 	json_t		*trace;
 	struct words	 secrets;
 	struct proc_waits *waits;
+	struct reports	*reports;	/* of sanitizers, not judged yet */
 	const char	*verdict;	/* set when there is one before the end */
 	char		*reason;
 	int		 failed;
@@ -211,6 +213,8 @@ struct run {
 
 /* actor_smtpd.c: the daemon's processes now, at most max; how many */
 int	 daemon_procs(struct proc *, int max);
+/* Read what it has said so far. */
+void	 daemon_read_log(struct run *);
 
 /* run.c: the context */
 

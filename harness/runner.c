@@ -22,10 +22,12 @@
 #include "procs.h"
 #include "run.h"
 #include "sandbox.h"
+#include "sanitizer.h"
 
 #define WHOLE_TIME	600000000ULL	/* us, of all dialogues together */
 #define CRASH_TIME	400000		/* us, for news of a crash to come in */
 #define STOP_TIME	3000000		/* us, for the daemon to end */
+#define REPORT_TIME	20000000	/* us, for the process of a report to be told */
 #define PROGRESS	200000		/* us */
 #define STILL_TIME	500000		/* us, nothing moves in the queue */
 #define CTL_TIME	5000000		/* us, for smtpctl to answer */
@@ -474,6 +476,28 @@ stop_daemon(struct run *run)
 	run_until(run, daemon_gone, STOP_TIME);
 }
 
+static int
+reports_told(struct run *run)
+{
+	return !sanitizer_waits(run);
+}
+
+/* Whoever has written a report is being looked at with gdb, or gone unseen. */
+static void
+tell_reports(struct run *run)
+{
+	char *report;
+
+	if (run->sb == NULL)
+		return;
+	daemon_read_log(run);
+	run_until(run, reports_told, REPORT_TIME);
+	while ((report = sanitizer_take(run, 0)) != NULL) {
+		oracle_object(run, &oracle_crash, "smtpd", "%s", report);
+		free(report);
+	}
+}
+
 static void
 play(struct run *run)
 {
@@ -615,6 +639,7 @@ run_free(struct run *run)
 		free(v->value);
 		free(v);
 	}
+	sanitizer_free(run);
 	account_free(run->account);
 	choices_free(run->choices);
 	SSL_CTX_free(run->tls_client);
@@ -680,6 +705,7 @@ runner_main(const struct scenario *sc, const struct run_opts *opts, int fd)
 		make_actors(&run);
 		play(&run);
 		stop_daemon(&run);
+		tell_reports(&run);
 		end_sessions(&run);
 		event_free(term);
 	}

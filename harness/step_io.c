@@ -180,6 +180,7 @@ const struct step_kind step_half_close = {
 
 struct tls_arg {
 	int		 fail;		/* it is expected to fail */
+	int		 may;		/* either will do */
 	const char	*name;		/* verify against the CA and this name */
 };
 
@@ -194,11 +195,13 @@ tls_parse(struct parser *p, struct step *st)
 		pos = lex_pos(p);
 		if (lex_accept(p, "fail"))
 			t->fail = 1;
+		else if (lex_accept(p, "may"))
+			t->may = 1;
 		else if (lex_accept(p, "verify"))
 			t->name = lex_word(p, "the name to verify");
 		else
-			parse_fail(p, &pos, "expected tls, tls fail or tls "
-			    "verify NAME, not \"%s\"", lex_word(p, "a word"));
+			parse_fail(p, &pos, "expected tls, tls fail, tls may "
+			    "fail or tls verify NAME, not \"%s\"", lex_word(p, "a word"));
 	}
 }
 
@@ -240,7 +243,7 @@ tls_run(struct session *s, struct step *st)
 	else
 		snprintf(got, sizeof(got), "<tls fail: %s>", s->ch->why);
 	run_trace(s->run, s, s->label, "--", got, strlen(got));
-	if ((s->ch->handshake == 2) == !t->fail) {
+	if (t->may || (s->ch->handshake == 2) == !t->fail) {
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 		return DID_STEP;
 	}

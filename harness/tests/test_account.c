@@ -259,6 +259,26 @@ test_bare_cr_and_lf(void **state)
 	}
 }
 
+/* Bodies that are alike, such as empty ones: the header tells whose it is. */
+static void
+test_same_body(void **state)
+{
+	struct account *a = account_new();
+
+	(void)state;
+	promise(a, PROMISE_MADE, rcpt, 1, "Subject: x\r\n\r\n");
+	promise(a, PROMISE_MADE, rcpt, 1, "Subject: y\r\n\r\n");
+	arrive(a, "r@y", TOP "Subject: x\n\n");
+	arrive(a, "r@y", TOP "Subject: y\n\n");
+	judged(a, NULL);
+	a = account_new();
+	promise(a, PROMISE_MADE, rcpt, 1, "Subject: x\r\n\r\n");
+	promise(a, PROMISE_MADE, rcpt, 1, "Subject: y\r\n\r\n");
+	arrive(a, "r@y", TOP "Subject: x\n\n");
+	arrive(a, "r@y", TOP "Subject: x\n\n");
+	judged(a, "arrived 2 times");
+}
+
 int
 main(void)
 {
@@ -266,6 +286,7 @@ main(void)
 		cmocka_unit_test(test_one_for_one),
 		cmocka_unit_test(test_lost_doubled_misdirected),
 		cmocka_unit_test(test_twins),
+		cmocka_unit_test(test_same_body),
 		cmocka_unit_test(test_refused_and_open),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_odd_shapes),
