@@ -185,10 +185,10 @@ def check_fields(bug):
     need(bug.one("id") == bug.id, f"the id has to be {bug.id}, as the file's name")
     need(bug.what, "what: missing")
     need(bug.one("kind") in KINDS, f"kind: one of {' '.join(KINDS)}")
-    need(bug.versions, "versions or native: missing")
     for name in ("versions", "native", "good"):
         for v in bug.words(name):
             need(v in VERSIONS, f"{name}: '{v}' is none of {' '.join(VERSIONS)}")
+    need(bug.versions, "versions or native: missing")
     need(not set(bug.words("versions")) & set(bug.words("native")),
          "a version stands in versions and in native")
     for edit in bug.edits:
@@ -230,7 +230,9 @@ def check_detector(bug, v, need):
 
 
 def find(name):
-    """The file of a bug by its id."""
+    """The file of a bug by its id; a path is itself."""
+    if name.endswith(".bug"):
+        return name
     for folder in FOLDERS:
         path = TOP / folder / f"{name}.bug"
         if re.fullmatch(r"[a-z0-9-]+", name) and path.exists():

@@ -7,6 +7,8 @@
 #include "regex.h"
 #include "run.h"
 
+#define LOG_TIME	500000		/* us, for a line of the log to come */
+
 static const char *
 arg(const struct expect *ex, int n)
 {
@@ -266,20 +268,35 @@ static const struct expect_kind expect_mail = {
 	"mail", "RCPT has|lacks|count|at WHAT", 3, 3, 0, NULL, mail_check
 };
 
-/* log has|lacks PATTERN: any line of the daemon's log */
-static void
-log_check(struct run *run, const struct expect *ex)
+static const char *
+log_line(const struct run *run, const char *pattern)
 {
-	const char *how = arg(ex, 0), *what = arg(ex, 1), *s, *hit = NULL;
-	char *want = xasprintf("%s %s", how, what);
+	const char *s, *hit = NULL;
 	const json_t *line;
 	size_t i;
 
 	json_array_foreach(run->daemon.log, i, line) {
 		s = json_string_value(line);
-		if (text_found(what, s, strlen(s)))
+		if (text_found(pattern, s, strlen(s)))
 			hit = s;
 	}
+	return hit;
+}
+
+/*
+ * log has|lacks PATTERN: any line of the daemon's log.  It may come a little
+ * after what it tells of.
+ */
+static void
+log_check(struct run *run, const struct expect *ex)
+{
+	const char *how = arg(ex, 0), *what = arg(ex, 1), *hit;
+	char *want = xasprintf("%s %s", how, what);
+	uint64_t end = now_us() + LOG_TIME;
+
+	while ((hit = log_line(run, what)) == NULL &&
+	    strcmp(how, "has") == 0 && now_us() < end)
+		run_until(run, NULL, 10000);
 	judge(run, ex, (hit != NULL) == (strcmp(how, "has") == 0), want,
 	    hit == NULL ? "no such line" : hit);
 	free(want);

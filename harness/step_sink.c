@@ -97,8 +97,8 @@ sink_answered(struct sink *k, int ok)
 		sink_forget(k);
 }
 
-void
-sink_said(struct sink *k, const char *data, size_t len)
+static void
+line_said(struct sink *k, const char *data, size_t len)
 {
 	if (len < 4 || data[3] == '-')
 		return;
@@ -113,6 +113,22 @@ sink_said(struct sink *k, const char *data, size_t len)
 		}
 		free(k->asked);
 		k->asked = NULL;
+	}
+}
+
+/* In a batch several lines are said at once. */
+void
+sink_said(struct sink *k, const char *data, size_t len)
+{
+	const char *nl;
+	size_t n;
+
+	while (len > 0) {
+		nl = memchr(data, '\n', len);
+		n = nl == NULL ? len : (size_t)(nl - data) + 1;
+		line_said(k, data, n);
+		data += n;
+		len -= n;
 	}
 }
 
