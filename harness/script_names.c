@@ -70,6 +70,9 @@ var_note(struct parser *p, const char *s, const struct pos *pos)
 	if (strncmp(s, "b64:", 4) == 0)
 		vars_note(p, arena_strndup(p->arena, s + 4,
 		    (size_t)(e - s - 4)), pos);
+	else if (memmem(s, (size_t)(e - s), "${", 2) != NULL)
+		parse_fail(p, pos, "\"${\" inside \"${\": expected that only "
+		    "in ${b64:...}");
 	else if (memchr(s, '*', (size_t)(e - s)) == NULL)
 		name_note(p, VAR_USE, arena_strndup(p->arena, s,
 		    (size_t)(e - s)), pos);

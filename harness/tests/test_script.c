@@ -74,6 +74,7 @@ static const struct {
 	{ CLIENT("  C: ${nobody}"), "f:3:6", "undefined variable \"nobody\"" },
 	{ CLIENT("  C: ${b64:$nobody}"), "f:3:6", "undefined variable" },
 	{ CLIENT("  C: ${session"), "f:3:6", "expected a \"}\"" },
+	{ CLIENT("  C: ${${a*2}b*3}"), "f:3:6", "inside" },
 	{ CLIENT("  C: $late\n  set late x"), "f:3:6", "undefined variable" },
 	{ CLIENT("  C: <jump>"), "f:3:7", "unknown act" },
 	{ CLIENT("  <reach x"), "f:3:3", "closing \">\"" },
