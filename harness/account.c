@@ -54,6 +54,13 @@ struct account {
 	STAILQ_HEAD(, forward) forwards;
 	struct shelves	 shelves;
 	unsigned long	 npromised, narrived;
+	int		 headers_only;
+};
+
+struct text {
+	unsigned int	 refs;
+	char		*text;
+	size_t		 len;
 };
 
 static int
@@ -101,7 +108,10 @@ account_free(struct account *a)
 	while ((v = TAILQ_FIRST(&a->arrivals)) != NULL) {
 		TAILQ_REMOVE(&a->arrivals, v, entry);
 		free(v->rcpt);
-		free(v->text);
+		if (--v->shared->refs == 0) {
+			free(v->shared->text);
+			free(v->shared);
+		}
 		free((char *)v->place);
 		free(v);
 	}
@@ -245,26 +255,71 @@ account_promise(struct account *a, enum promise kind, const char *who,
 		a->npromised++;
 }
 
-void
-account_arrive(struct account *a, const char *place, const char *rcpt,
-    const char *text, size_t len)
+/* One text, held by all arrivals of the message. */
+static struct text *
+text_new(struct account *a, const char *text, size_t len, uint64_t *dig)
 {
-	struct arrival *v = xcalloc(1, sizeof(*v));
+	struct text *t = xcalloc(1, sizeof(*t));
 	struct buf b = { 0 };
+	struct shelf key;
 	size_t h;
 
 	if (ends_lines_crlf(text, len))
 		to_lf(text, len, 0, &b);
 	else
 		buf_add(&b, text, len);
-	v->place = xstrdup(place);
-	v->rcpt = xstrdup(rcpt);
-	h = b.len == 0 ? 0 : header_len(b.data, b.len);
-	v->digest = digest(b.len == 0 ? "" : b.data + h, b.len - h);
-	v->len = b.len;
-	v->text = b.data == NULL ? xstrdup("") : b.data;
-	TAILQ_INSERT_TAIL(&a->arrivals, v, entry);
-	a->narrived++;
+	buf_add(&b, "", 0);
+	h = header_len(b.data, b.len);
+	*dig = key.digest = digest(b.data + h, b.len - h);
+	t->len = b.len;
+	/* a body that is known already need not be kept */
+	if (a->headers_only && RB_FIND(shelves, &a->shelves, &key) != NULL) {
+		t->text = xstrndup(b.data, h);
+		buf_free(&b);
+	} else
+		t->text = b.data;
+	return t;
+}
+
+void
+account_arrive_all(struct account *a, const char *place, char *const *rcpts,
+    size_t nrcpts, const char *text, size_t len)
+{
+	struct arrival *v;
+	struct text *t;
+	uint64_t dig;
+	size_t i;
+
+	if (nrcpts == 0)
+		return;
+	t = text_new(a, text, len, &dig);
+	for (i = 0; i < nrcpts; i++) {
+		v = xcalloc(1, sizeof(*v));
+		v->place = xstrdup(place);
+		v->rcpt = xstrdup(rcpts[i]);
+		v->digest = dig;
+		v->shared = t;
+		v->text = t->text;
+		v->len = t->len;
+		t->refs++;
+		TAILQ_INSERT_TAIL(&a->arrivals, v, entry);
+		a->narrived++;
+	}
+}
+
+void
+account_arrive(struct account *a, const char *place, const char *rcpt,
+    const char *text, size_t len)
+{
+	char *rcpts[] = { (char *)rcpt };
+
+	account_arrive_all(a, place, rcpts, 1, text, len);
+}
+
+void
+account_headers_only(struct account *a)
+{
+	a->headers_only = 1;
 }
 
 const struct arrivals *

@@ -20,8 +20,9 @@ struct arrival {
 	TAILQ_ENTRY(arrival) entry;
 	const char	*place;		/* "maildir alice", "mbox bob", "smtp mx" */
 	char		*rcpt;		/* Delivered-To, or RCPT TO */
-	char		*text;		/* LF line ends */
-	size_t		 len;
+	const char	*text;		/* LF line ends */
+	size_t		 len;		/* when it arrived: see headers_only */
+	struct text	*shared;
 	uint64_t	 digest;	/* of the body */
 	int		 claimed;	/* a promise or an expectation explains it */
 };
@@ -37,6 +38,14 @@ void	 account_promise(struct account *, enum promise, const char *who,
 /* text with CRLF or LF line ends, unstuffed. */
 void	 account_arrive(struct account *, const char *place, const char *rcpt,
 	    const char *text, size_t len);
+/* The same message for several at once. */
+void	 account_arrive_all(struct account *, const char *place,
+	    char *const *rcpts, size_t nrcpts, const char *text, size_t len);
+/*
+ * Nobody is going to look at the texts: of those whose body is what was
+ * promised only the header is kept from here on.
+ */
+void	 account_headers_only(struct account *);
 const struct arrivals *account_arrivals(const struct account *);
 /* Promises made and arrivals due for them: what "settled" waits for. */
 unsigned long account_due(const struct account *);
