@@ -125,7 +125,7 @@ bugs: $(DRIVER) certs
 
 # pytest comes last: what it says at the end is the verdict.  Its status would
 # be lost in the pipe, hence the file.
-check: unit cppcheck lint-man certs
+check: unit cppcheck lint-man bug-files certs
 	@targets=$$(ci/target --usable '$(TARGET)') || exit; \
 	    export TARGET=$$(echo $$targets | tr ' ' ,) SMTPDTEST=$(CURDIR)/$(DRIVER); \
 	    { $(PYTHON) -B -m pytest -n $(JOBS) -p no:cacheprovider --timeout 900 \
@@ -166,6 +166,10 @@ cppcheck: build/cppcheck | $(DEPS)
 	    2>$(RESULTS)/cppcheck.log || { cat $(RESULTS)/cppcheck.log; exit 1; }
 	@echo 'cppcheck: clean'
 
+# Is each bug's file in order, and does its edit fit the sources that are here?
+bug-files: | $(DEPS)
+	@ci/put-back --check
+
 # A reference to a manual this machine lacks, such as smtpd(8), is not a fault.
 lint-man: | $(DEPS)
 	@mkdir -p $(RESULTS)
@@ -196,6 +200,6 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: all help certs run bugs bench check unit cppcheck lint-man man install clean distclean
+.PHONY: all help certs run bugs bench check unit cppcheck lint-man bug-files man install clean distclean
 .SECONDARY: $(OBJS) $(TESTOBJS) $(O)/pkg.cflags $(O)/pkg.libs
 .DELETE_ON_ERROR:

@@ -61,6 +61,7 @@ struct text {
 	unsigned int	 refs;
 	char		*text;
 	size_t		 len;
+	size_t		 size;		/* when it arrived */
 };
 
 static int
@@ -271,13 +272,17 @@ text_new(struct account *a, const char *text, size_t len, uint64_t *dig)
 	buf_add(&b, "", 0);
 	h = header_len(b.data, b.len);
 	*dig = key.digest = digest(b.data + h, b.len - h);
-	t->len = b.len;
+	t->size = b.len;
 	/* a body that is known already need not be kept */
 	if (a->headers_only && RB_FIND(shelves, &a->shelves, &key) != NULL) {
-		t->text = xstrndup(b.data, h);
+		t->len = h;
+		t->text = xcalloc(1, h + 1);
+		memcpy(t->text, b.data, h);
 		buf_free(&b);
-	} else
+	} else {
+		t->len = b.len;
 		t->text = b.data;
+	}
 	return t;
 }
 
@@ -526,7 +531,7 @@ judge_arrival(struct account *a, struct arrival *v,
 	if ((p = arrival_owner(a, v, &i)) == NULL)
 		why = xasprintf("%s: a message for <%s> that nobody sent like "
 		    "this, %zu octets, first line: %.*s", v->place, v->rcpt,
-		    v->len, (int)strcspn(v->text, "\n"), v->text);
+		    v->shared->size, (int)strcspn(v->text, "\n"), v->text);
 	else if (p->kind == PROMISE_REFUSED)
 		why = xasprintf("%s: a message for <%s> that was refused to "
 		    "%s arrived all the same", v->place, v->rcpt, p->who);

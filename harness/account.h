@@ -21,7 +21,7 @@ struct arrival {
 	const char	*place;		/* "maildir alice", "mbox bob", "smtp mx" */
 	char		*rcpt;		/* Delivered-To, or RCPT TO */
 	const char	*text;		/* LF line ends */
-	size_t		 len;		/* when it arrived: see headers_only */
+	size_t		 len;
 	struct text	*shared;
 	uint64_t	 digest;	/* of the body */
 	int		 claimed;	/* a promise or an expectation explains it */

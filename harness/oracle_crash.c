@@ -83,27 +83,33 @@ object_exit(struct run *run, int status)
 	free(lines);
 }
 
-/* The parent keeps the title that it was started with. */
-static const char *
+/*
+ * The parent keeps the title that it was started with, and so do the others
+ * until they are ready.
+ */
+static char *
 title(const struct run *run, const struct sandbox_event *ev)
 {
-	return ev->pid == run->daemon.pid ? "smtpd: parent" : ev->title;
+	const char *x = strstr(ev->title, " -x ");
+
+	if (ev->pid == run->daemon.pid)
+		return xstrdup("smtpd: parent");
+	return x == NULL ? xstrdup(ev->title) : xasprintf("smtpd: %s", x + 4);
 }
 
 /* A sanitizer's report says more than the signal it ends with. */
 static void
 object_crash(struct run *run, const struct sandbox_event *ev)
 {
-	const char *bt = ev->backtrace == NULL ? "" : ev->backtrace;
 	char *report = sanitizer_take(run, ev->pid);
+	char *who = title(run, ev);
 
-	if (report != NULL)
-		oracle_object(run, &oracle_crash, title(run, ev), "%s\n%s",
-		    report, bt);
-	else
-		oracle_object(run, &oracle_crash, title(run, ev),
-		    "signal %d (%s)\n%s", ev->signo, strsignal(ev->signo), bt);
+	oracle_object(run, &oracle_crash, who,
+	    "%s%ssignal %d (%s)\n%s", report == NULL ? "" : report,
+	    report == NULL ? "" : "\n", ev->signo, strsignal(ev->signo),
+	    ev->backtrace == NULL ? "" : ev->backtrace);
 	free(report);
+	free(who);
 }
 
 static int
@@ -116,16 +122,17 @@ is_sanitizer_exit(const struct sandbox_event *ev)
 static void
 crash_event(struct run *run, const struct sandbox_event *ev)
 {
-	char *report;
+	char *report, *who;
 
 	daemon_read_log(run);
 	if (ev->what == SANDBOX_CRASH)
 		object_crash(run, ev);
 	else if (is_sanitizer_exit(ev) &&
 	    (report = sanitizer_take(run, ev->pid)) != NULL) {
-		oracle_object(run, &oracle_crash, title(run, ev), "%s",
-		    report);
+		who = title(run, ev);
+		oracle_object(run, &oracle_crash, who, "%s", report);
 		free(report);
+		free(who);
 	} else if (ev->what == SANDBOX_EXIT && ev->pid == run->daemon.pid &&
 	    run->daemon.ready && !run->daemon.stopping && !exit_expected(run))
 		object_exit(run, ev->status);

@@ -209,6 +209,7 @@ struct run {
 	unsigned long	 nsessions, nsessions_done, ncommands, nreplies;
 	unsigned long	 nunheard;	/* clients that were never answered */
 	uint64_t	 progress;	/* when told last */
+	uint64_t	 look_again;	/* at the queue, not before */
 };
 
 /* actor_smtpd.c: the daemon's processes now, at most max; how many */

@@ -85,12 +85,13 @@ sink_heard(struct sink *k, const char *line, size_t len)
 static void
 sink_answered(struct sink *k, int ok)
 {
-	size_t i, from, to;
+	size_t from, to;
 
 	from = k->lmtp ? k->answered : 0;
-	to = k->lmtp ? k->answered + 1 : k->nrcpts;
-	for (i = from; ok && i < to && i < k->nrcpts; i++)
-		account_arrive(k->s->run->account, k->place, k->rcpts[i],
+	to = k->lmtp && k->answered < k->nrcpts ? k->answered + 1 : k->nrcpts;
+	if (ok)
+		account_arrive_all(k->s->run->account, k->place,
+		    k->rcpts + from, to - from,
 		    k->text.data == NULL ? "" : k->text.data, k->text.len);
 	k->answered = to;
 	if (k->answered >= k->nrcpts)
