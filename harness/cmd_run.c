@@ -14,6 +14,7 @@
 #include "catalogue.h"
 #include "cli.h"
 #include "cmd.h"
+#include "differ.h"
 #include "event.h"
 #include "pool.h"
 #include "report.h"
@@ -71,6 +72,7 @@ struct run {
 	size_t		 ntally;
 	struct job	*jobs;
 	size_t		 njobs;
+	struct differ	*differ;
 	struct sink	 sink[4];
 	size_t		 nsinks;
 	void		*human;		/* one of them */
@@ -425,11 +427,14 @@ report_end(const struct run *r, int interrupted)
 	a = json_array();
 	for (i = 0; i < r->ntally; i++)
 		json_array_append_new(a, summary_row(r, &r->tally[i]));
-	ev = json_pack("{s:s, s:f, s:b, s:I, s:o, s:o}", "event", "run-end",
+	ev = json_pack("{s:s, s:f, s:b, s:I, s:o, s:o, s:o, s:I}",
+	    "event", "run-end",
 	    "seconds", (double)(now_us() - r->start) / 1e6,
 	    "interrupted", interrupted,
 	    "catalogue", (json_int_t)r->catalogue->n,
-	    "results", text_json(r->wrote ? r->results : ""), "summary", a);
+	    "results", text_json(r->wrote ? r->results : ""), "summary", a,
+	    "differ", differ_rows(r->differ),
+	    "skipped-by-some", (json_int_t)differ_skipped(r->differ));
 	report(r, ev);
 	json_decref(ev);
 }
@@ -544,6 +549,8 @@ on_event(void *arg, json_t *ev)
 	if (strcmp(jstr(ev, "event"), "end") == 0) {
 		count(r, ev, j);
 		keep_log(r, ev, j);
+		differ_add(r->differ, (size_t)j->opts.id % r->suite.n,
+		    (size_t)j->opts.id / r->suite.n, ev);
 	}
 	report(r, ev);
 }
@@ -617,11 +624,13 @@ run_all(struct run *r)
 	pool.n = r->njobs;
 	pool.parallel = (unsigned int)r->opt.parallel;
 	pool.watchdog = (unsigned int)r->opt.watchdog;
+	r->differ = differ_new(r->suite.n, r->ntally);
 	open_sinks(r);
 	report_start(r);
 	signo = pool_run(&pool);
 	report_end(r, signo != 0);
 	close_sinks(r);
+	differ_free(r->differ);
 	return signo;
 }
 

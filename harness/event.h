@@ -13,13 +13,15 @@
  *  start       {id, path, name, target, seed}          a scenario begins
  *  progress    {id, done, total, what}                 inside a fleet, at most 5 a second
  *  end         {id, path, name, target, version, verdict, reason, seconds, startup_ms,
- *               proves:[..], failures:[{where,actor,oracle,expected,got}],
- *               known:[{where,got,why}], transcript:[{t,actor,dir,text}],
+ *               proves:[..], failures:[{t,where,actor,oracle,expected,got}],
+ *               known:[{t,where,got,why}], transcript:[{t,actor,dir,text}],
  *               log:[..], stats:{..}, repeat:"smtpdtest run ..."}
  *  run-end     {seconds, interrupted, summary:[{target,version,passed,failed,known,skipped,
- *               errors,requirements}]}
+ *               errors,requirements}], differ:[{path,name,outcomes:[{verdict,got:[..]}]}],
+ *               skipped-by-some}          differ: where the targets do not do the same, in
+ *               the order of summary (differ.h)
  * verdict: pass, fail, known, skip, error (set-up: the daemon did not start, ...).
- * "transcript" (t in microseconds since the scenario's start), "log" and
+ * t is in microseconds since the scenario's start.  "transcript", "log" and
  * "choices" (the recorded stream as text) are present when the verdict is fail
  * or error, or with --keep.
  */

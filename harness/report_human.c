@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "differ.h"
 #include "event.h"
 #include "report.h"
 
@@ -17,6 +18,8 @@
 #define REDRAW_US	(100 * 1000)
 /* Of transcript and log; all of it is in the log file. */
 #define MOST_LINES	60
+/* Of a line in the table of differences; all of it is in the JSON. */
+#define DIFFER_COLUMNS	100
 
 /* A scenario that runs. */
 struct running {
@@ -370,12 +373,104 @@ put_table(struct human *h, const json_t *ev)
 		put_row(h, row, jint(ev, "catalogue"), (int)width);
 }
 
+/* Is it among the first n? */
+static int
+among(const json_t *list, size_t n, const json_t *got)
+{
+	size_t	 i;
+
+	for (i = 0; i < n; i++)
+		if (json_equal(json_array_get(list, i), got))
+			return 1;
+	return 0;
+}
+
+static int
+all_have(const json_t *outcomes, const json_t *got)
+{
+	const json_t	*o, *list;
+	size_t		 i;
+
+	json_array_foreach(outcomes, i, o) {
+		list = json_object_get(o, "got");
+		if (differ_judged(o) && !among(list, json_array_size(list), got))
+			return 0;
+	}
+	return 1;
+}
+
+/* What one target did that not all did. */
+static void
+put_own(struct human *h, const char *target, const json_t *o,
+    const json_t *outcomes)
+{
+	const json_t	*list = json_object_get(o, "got"), *got;
+	struct buf	 b = { 0 };
+	size_t		 i;
+
+	json_array_foreach(list, i, got) {
+		if (among(list, i, got) || all_have(outcomes, got))
+			continue;
+		buf_reset(&b);
+		buf_addf(&b, "    %s: ", target);
+		text_value(&b, got);
+		fprintf(h->f, "%.*s\n", (int)fit(&b, DIFFER_COLUMNS), b.data);
+	}
+	buf_free(&b);
+}
+
+/* A scenario on which the targets differ: its verdict on each. */
+static void
+put_differ_row(struct human *h, const json_t *row, const json_t *targets,
+    int width)
+{
+	const json_t	*o;
+	size_t		 i;
+	int		 w;
+
+	fprintf(h->f, "%-*s", width, jstr(row, "path"));
+	json_array_foreach(json_object_get(row, "outcomes"), i, o) {
+		w = (int)strlen(jstr(json_array_get(targets, i), "target"));
+		fprintf(h->f, "  %-*s", w < 5 ? 5 : w, json_is_null(o) ? "-" :
+		    verdicts[verdict_of(o)].label);
+	}
+	putc('\n', h->f);
+	json_array_foreach(json_object_get(row, "outcomes"), i, o)
+		put_own(h, jstr(json_array_get(targets, i), "target"), o,
+		    json_object_get(row, "outcomes"));
+}
+
+static void
+put_differ(struct human *h, const json_t *ev)
+{
+	static const char	 head[] = "where the targets differ";
+	const json_t		*a = json_object_get(ev, "differ"), *row;
+	const json_t		*targets = json_object_get(ev, "summary");
+	size_t			 i, len, width = sizeof(head) - 1;
+
+	if (h->quiet || json_array_size(targets) < 2)
+		return;
+	json_array_foreach(a, i, row)
+		if ((len = strlen(jstr(row, "path"))) > width)
+			width = len;
+	fprintf(h->f, "%-*s", (int)width, head);
+	json_array_foreach(targets, i, row)
+		fprintf(h->f, "  %-5s", jstr(row, "target"));
+	putc('\n', h->f);
+	json_array_foreach(a, i, row)
+		put_differ_row(h, row, targets, (int)width);
+	fprintf(h->f, "%zu of %zu differ in verdict or deviations; %lld more are "
+	    "skipped on some\n\n", json_array_size(a), h->total / h->targets,
+	    (long long)jint(ev, "skipped-by-some"));
+}
+
 static void
 human_run_end(struct human *h, const json_t *ev)
 {
 	if (json_is_true(json_object_get(ev, "interrupted")))
 		fprintf(h->f, "interrupted: %zu of %zu done\n", done(h),
 		    h->total);
+	put_differ(h, ev);
 	put_table(h, ev);
 	fprintf(h->f, "%.1f s",
 	    json_number_value(json_object_get(ev, "seconds")));

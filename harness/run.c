@@ -80,6 +80,8 @@ note_known(struct run *run, const struct pos *pos, const struct known *k,
 	json_t *j = json_object();
 	char *where = pos_text(pos);
 
+	json_object_set_new(j, "t",
+	    json_integer((json_int_t)(now_us() - run->t0)));
 	json_object_set_new(j, "where", string(where));
 	json_object_set_new(j, "got", printable(got, strlen(got)));
 	json_object_set_new(j, "why", string(k->why));
@@ -94,6 +96,8 @@ note_failure(struct run *run, const struct pos *pos, const char *actor,
 	json_t *j = json_object();
 	char *where = pos_text(pos);
 
+	json_object_set_new(j, "t",
+	    json_integer((json_int_t)(now_us() - run->t0)));
 	json_object_set_new(j, "where", string(where));
 	json_object_set_new(j, "actor", string(actor));
 	json_object_set_new(j, "oracle", string(oracle));

@@ -417,6 +417,39 @@ def test_json(reports):
         assert shlex.split(end['repeat'])[-1] == end['path']
 
 
+def test_table_of_differences(scenario, tmp_path):
+    """Versions that answer differently are a row each, those alike are not."""
+    ehlo = """
+    smtpd d {
+        listen on 127.0.0.1 port 25
+        action "keep" maildir
+        match from any for any action "keep"
+    }
+    client c {
+        S: 220
+        C: EHLO one.example
+        S: 250
+        C: %s
+        S: 250
+        %s
+    }
+    """
+    pin = 'known <7.9 "503 5.5.1 Invalid command: Already identified" "old"'
+    a = scenario('differs', ehlo % ('EHLO two.example', pin))
+    b = scenario('alike', ehlo % ('NOOP', ''))
+    out = smtpdtest('run', '--target', '7.9.0p0', '--target', '7.6.0p1',
+                    '--results', tmp_path / 'results', '--json',
+                    tmp_path / 'out.json', a, b)
+    assert out.returncode == 0, out.stdout
+    end = events_of(tmp_path / 'out.json')[-1]
+    row, = end['differ']
+    assert row['path'] == str(a)
+    assert [o['verdict'] for o in row['outcomes']] == ['pass', 'known']
+    assert 'where the targets differ' in out.stdout
+    assert '    7.6.0p1: 503 5.5.1 Invalid command' in out.stdout
+    assert '1 of 2 differ' in out.stdout
+
+
 def test_reports_on_stdout(run, scenario):
     path = scenario('fine', PASSES)
     check_tap(run('--tap', '-', path).stdout)
