@@ -10,6 +10,7 @@
 
 #include "addr.h"
 #include "daemon.h"
+#include "relay.h"
 #include "run.h"
 #include "sandbox.h"
 #include "sanitizer.h"
@@ -125,6 +126,8 @@ crash_event(struct run *run, const struct sandbox_event *ev)
 	char *report, *who;
 
 	daemon_read_log(run);
+	if (relay_is(run, ev->pid))
+		return;			/* it was told to */
 	if (ev->what == SANDBOX_CRASH)
 		object_crash(run, ev);
 	else if (is_sanitizer_exit(ev) &&

@@ -17,6 +17,7 @@ struct account;
 struct channel;
 struct parser;
 struct reply;
+struct relay_hub;
 struct reports;
 struct run;
 struct sandbox;
@@ -200,6 +201,7 @@ struct run {
 	json_t		*trace;
 	struct words	 secrets;
 	struct proc_waits *waits;
+	struct relay_hub *relay_hub;	/* of relay.c, NULL: none is expected */
 	struct reports	*reports;	/* of sanitizers, not judged yet */
 	const char	*verdict;	/* set when there is one before the end */
 	char		*reason;

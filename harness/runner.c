@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include "event.h"
 #include "parser.h"
 #include "procs.h"
+#include "relay.h"
 #include "run.h"
 #include "sandbox.h"
 #include "sanitizer.h"
@@ -177,11 +179,25 @@ sandbox_readable(int fd, short what, void *arg)
 	}
 }
 
+/* May the daemon start anything that is to be tied to us? */
+static int
+has_relays(const struct run *run)
+{
+	const struct role *r;
+
+	STAILQ_FOREACH(r, &run->sc->roles, entry)
+		if (r->kind == &actor_smtpd && strstr(r->text, "proc") != NULL)
+			return 1;
+	return 0;
+}
+
 static int
 enter(struct run *run)
 {
 	const char *lower[] = { run->target->root, NULL };
-	struct sandbox_spec spec = { .lower = lower,
+	char self[PATH_MAX];
+	struct sandbox_bind relay = { .host = self, .inside = RELAY_PATH };
+	struct sandbox_spec spec = { .lower = lower, .binds = &relay,
 	    .certs = run->opts->certs, .chroot = run->target->chroot,
 	    .hostname = "mx.example.org" };
 	const struct file *f;
@@ -189,6 +205,14 @@ enter(struct run *run)
 
 	spec.users = sandbox_users(&spec.nusers);
 	spec.setid = run->target->setid;
+	if (has_relays(run)) {
+		if (relay_self(self, sizeof(self)) == -1) {
+			run_error(run, "cannot find our own program: %s",
+			    strerror(errno));
+			return -1;
+		}
+		spec.nbinds = 1;
+	}
 	run->sb = sandbox_enter(&spec, err, sizeof(err));
 	if (run->sb == NULL) {
 		run_error(run, "%s", err);
@@ -665,6 +689,7 @@ run_free(struct run *run)
 		free(v->value);
 		free(v);
 	}
+	relay_close(run);
 	sanitizer_free(run);
 	account_free(run->account);
 	choices_free(run->choices);

@@ -34,6 +34,7 @@ static const struct key {
 	{ "chroot",	offsetof(struct target, chroot),	0 },
 	{ "socket",	offsetof(struct target, socket),	0 },
 	{ "spool",	offsetof(struct target, spool),		0 },
+	{ "libexec",	offsetof(struct target, libexec),	1 },
 	{ "setid",	offsetof(struct target, setid),		1 },
 	{ "features",	offsetof(struct target, features),	1 },
 };

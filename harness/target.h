@@ -16,6 +16,7 @@ struct target {
 	const char	*chroot;
 	const char	*socket;
 	const char	*spool;
+	const char	*libexec;	/* where it looks for filters and tables */
 	const char	*setid;		/* words PATH:OWNER:GROUP:MODE, of its programs */
 	const char	*features;	/* words: tls filters tables db */
 };
