@@ -55,6 +55,7 @@ help:
 	@echo 'make install   into $$(DESTDIR)$$(PREFIX), $(PREFIX) by default'
 	@echo 'make clean     remove all but the targets, which take long to build'
 	@echo 'make distclean remove build/'
+	@echo 'SLOW=1         with run or check: also what takes long, such as the real rspamd'
 	@echo 'SAN=1          with any of these: a driver with ASan and UBSan'
 	@echo 'V=1            show the commands of the compiler'
 	@echo 'Targets: the releases "ci/target --list" prints, distro, src:DIR'
@@ -107,7 +108,16 @@ $(TESTS): $(O)/tests/%: $(O)/obj/tests/%.o $(OBJS) $(O)/pkg.libs
 
 # --- running ------------------------------------------------------------------
 
-run: $(DRIVER) certs
+# Real filters that cannot be had are said, and their scenarios skipped.
+# SLOW=1 runs what takes long as well.
+filters: | $(DEPS)
+	@ci/filters
+ifdef SLOW
+	@ci/filters rspamd || [ $$? -eq 3 ]
+export SMTPDTEST_SLOW = 1
+endif
+
+run: $(DRIVER) certs filters
 	@mkdir -p $(RESULTS)
 	@targets=$$(ci/target --usable '$(TARGET)') || exit; \
 	    $(DRIVER) run -j $(JOBS) $$(printf -- '--target %s ' $$targets) \
@@ -118,14 +128,14 @@ bench: $(DRIVER) certs
 	ci/bench
 
 # An interrupted one goes on where it was.  Without TARGET: all versions.
-bugs: $(DRIVER) certs
+bugs: $(DRIVER) certs filters
 	@SMTPDTEST=$(CURDIR)/$(DRIVER) ci/bugs $(if $(ONLY),--only '$(ONLY)') \
 	    $(if $(SEEDS),--seeds '$(SEEDS)') \
 	    $(if $(filter file,$(origin TARGET)),,--target '$(TARGET)')
 
 # pytest comes last: what it says at the end is the verdict.  Its status would
 # be lost in the pipe, hence the file.
-check: unit cppcheck lint-man bug-files certs
+check: unit cppcheck lint-man bug-files certs filters
 	@targets=$$(ci/target --usable '$(TARGET)') || exit; \
 	    export TARGET=$$(echo $$targets | tr ' ' ,) SMTPDTEST=$(CURDIR)/$(DRIVER); \
 	    { $(PYTHON) -B -m pytest -n $(JOBS) -p no:cacheprovider --timeout 900 \
@@ -200,6 +210,6 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: all help certs run bugs bench check unit cppcheck lint-man bug-files man install clean distclean
+.PHONY: all help certs filters run bugs bench check unit cppcheck lint-man bug-files man install clean distclean
 .SECONDARY: $(OBJS) $(TESTOBJS) $(O)/pkg.cflags $(O)/pkg.libs
 .DELETE_ON_ERROR:

@@ -47,7 +47,14 @@ struct shelf {
 };
 RB_HEAD(shelves, shelf);
 
+/* A field of headers that is a filter's affair. */
+struct field {
+	STAILQ_ENTRY(field) entry;
+	const char	*name;
+};
+
 struct account {
+	STAILQ_HEAD(, field) fields;
 	TAILQ_HEAD(, promised) promised;
 	struct arrivals	 arrivals;
 	STAILQ_HEAD(, fate) fates;
@@ -81,6 +88,7 @@ account_new(void)
 	TAILQ_INIT(&a->arrivals);
 	STAILQ_INIT(&a->fates);
 	STAILQ_INIT(&a->forwards);
+	STAILQ_INIT(&a->fields);
 	RB_INIT(&a->shelves);
 	return a;
 }
@@ -93,6 +101,7 @@ account_free(struct account *a)
 	struct shelf *s, *next;
 	struct fate *f;
 	struct forward *w;
+	struct field *fd;
 	size_t i;
 
 	while ((p = TAILQ_FIRST(&a->promised)) != NULL) {
@@ -126,6 +135,10 @@ account_free(struct account *a)
 		free(w->rcpt);
 		free(w->to);
 		free(w);
+	}
+	while ((fd = STAILQ_FIRST(&a->fields)) != NULL) {
+		STAILQ_REMOVE_HEAD(&a->fields, entry);
+		free(fd);
 	}
 	RB_FOREACH_SAFE(s, shelves, &a->shelves, next) {
 		RB_REMOVE(shelves, &a->shelves, s);
@@ -365,6 +378,15 @@ account_forward(struct account *a, const char *rcpt, const char *to)
 	STAILQ_INSERT_TAIL(&a->forwards, w, entry);
 }
 
+void
+account_field(struct account *a, const char *name)
+{
+	struct field *f = xcalloc(1, sizeof(*f));
+
+	f->name = name;
+	STAILQ_INSERT_TAIL(&a->fields, f, entry);
+}
+
 int
 same_rcpt(const char *a, const char *b)
 {
@@ -444,18 +466,82 @@ line_len(const char *s, const char *e)
 	return nl == NULL ? (size_t)(e - s) : (size_t)(nl - s) + 1;
 }
 
+static int
+has_name(const char *line, const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncasecmp(line, name, len) == 0 && line[len] == ':';
+}
+
+/* Is this line the beginning of a field that is a filter's affair? */
+static int
+is_filtered(const struct account *a, const char *line)
+{
+	const struct field *f;
+
+	STAILQ_FOREACH(f, &a->fields, entry)
+		if (has_name(line, f->name))
+			return 1;
+	return 0;
+}
+
+/* The length of a field with the lines it is folded into. */
+static size_t
+field_len(const char *s, const char *e)
+{
+	size_t n = line_len(s, e);
+
+	while (s + n < e && (s[n] == ' ' || s[n] == '\t'))
+		n += line_len(s + n, e);
+	return n;
+}
+
+/* The first field of a name; its length, 0 when there is none. */
+static size_t
+field_find(const char *s, const char *e, const char *name, const char **field)
+{
+	for (; s < e; s += field_len(s, e))
+		if (has_name(s, name)) {
+			*field = s;
+			return field_len(s, e);
+		}
+	return 0;
+}
+
+/* Is the field not as it was sent? */
+static int
+field_differs(const struct promised *p, const struct arrival *v,
+    const char *name)
+{
+	const char *got = v->text, *sf = NULL, *gf = NULL;
+	size_t sn, gn;
+
+	sn = field_find(p->header, p->header + strlen(p->header), name, &sf);
+	gn = field_find(got, got + header_len(got, v->len), name, &gf);
+	return sn != gn || (sn > 0 && memcmp(sf, gf, sn) != 0);
+}
+
 /*
- * Is the header that arrived the one that was sent, apart from added fields?
- * NULL, or the first line that differs, to be freed.
+ * Is the header that arrived the one that was sent, apart from added fields
+ * and from those that are a filter's affair?  NULL, or the first line that
+ * differs, to be freed.
  */
 static char *
-header_differs(const char *sent, const char *got, size_t gotlen)
+header_differs(const struct account *a, const char *sent, const char *got,
+    size_t gotlen)
 {
 	const char *e = got + gotlen, *se = sent + strlen(sent);
 	size_t n, sn;
 	int added = 0;
 
 	while (got < e) {
+		while (sent < se && is_filtered(a, sent))
+			sent += field_len(sent, se);
+		if (is_filtered(a, got)) {
+			got += field_len(got, e);
+			continue;
+		}
 		n = line_len(got, e);
 		sn = line_len(sent, se);
 		if (n == sn && memcmp(got, sent, n) == 0) {
@@ -473,15 +559,18 @@ header_differs(const char *sent, const char *got, size_t gotlen)
 			    (int)strcspn(sent, "\n"), sent);
 		got += n;
 	}
+	while (sent < se && is_filtered(a, sent))
+		sent += field_len(sent, se);
 	if (sent == se || strcmp(sent, "\n") == 0)
 		return NULL;
 	return xasprintf("missing: %.*s", (int)strcspn(sent, "\n"), sent);
 }
 
 static int
-same_header(const struct promised *p, const struct arrival *v)
+same_header(const struct account *a, const struct promised *p,
+    const struct arrival *v)
 {
-	char *diff = header_differs(p->header, v->text,
+	char *diff = header_differs(a, p->header, v->text,
 	    header_len(v->text, v->len));
 	int same = diff == NULL;
 
@@ -508,7 +597,7 @@ arrival_owner(struct account *a, const struct arrival *v, size_t *which)
 		for (i = 0; i < p->nrcpts; i++) {
 			if (!rcpt_matches(a, v, p->rcpts[i]))
 				continue;
-			score = 2 * same_header(p, v) +
+			score = 2 * same_header(a, p, v) +
 			    (p->kind != PROMISE_REFUSED &&
 			    p->got[i] < copies_due(a, p->rcpts[i]));
 			if (score <= best)
@@ -518,6 +607,20 @@ arrival_owner(struct account *a, const struct arrival *v, size_t *which)
 			*which = i;
 		}
 	return owner;
+}
+
+unsigned long
+account_field_used(struct account *a, const char *name)
+{
+	const struct promised *p;
+	const struct arrival *v;
+	unsigned long n = 0;
+	size_t i;
+
+	TAILQ_FOREACH(v, &a->arrivals, entry)
+		if ((p = arrival_owner(a, v, &i)) != NULL)
+			n += (unsigned long)field_differs(p, v, name);
+	return n;
 }
 
 static void
@@ -536,7 +639,7 @@ judge_arrival(struct account *a, struct arrival *v,
 		why = xasprintf("%s: a message for <%s> that was refused to "
 		    "%s arrived all the same", v->place, v->rcpt, p->who);
 	else if (++p->got[i] <= copies_due(a, p->rcpts[i]) && (diff =
-	    header_differs(p->header, v->text,
+	    header_differs(a, p->header, v->text,
 	    header_len(v->text, v->len))) != NULL) {
 		why = xasprintf("%s: the header for <%s> from %s differs: %s",
 		    v->place, v->rcpt, p->who, diff);

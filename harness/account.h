@@ -55,6 +55,10 @@ unsigned long account_promised(const struct account *);
 void	 account_fate(struct account *, const char *rcpt, int copies);
 /* What is promised to this recipient may arrive for that one. */
 void	 account_forward(struct account *, const char *rcpt, const char *to);
+/* Fields of this name (kept, not copied) are a filter's to add, change or drop. */
+void	 account_field(struct account *, const char *);
+/* In so many arrivals was it not as it had been sent. */
+unsigned long account_field_used(struct account *, const char *);
 /* Every (message, recipient) whose arrivals differ from what is due. */
 void	 account_judge(struct account *, void (*)(void *, const char *),
 	    void *);

@@ -98,6 +98,12 @@ cli_certs(void)
 	return cli_share_env("SMTPDTEST_CERTS", "certs");
 }
 
+char *
+cli_filters(void)
+{
+	return cli_share_env("SMTPDTEST_FILTERS", "filters");
+}
+
 /* build/results, where we were built there or beside it. */
 char *
 cli_results(void)

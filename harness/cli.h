@@ -18,6 +18,8 @@ char	*cli_share_env(const char *var, const char *);
 
 /* The certificates fixtures/certs/make-certs made; NULL when it did not. */
 char	*cli_certs(void);
+/* The real filters that ci/filters has made ready; NULL when it has not. */
+char	*cli_filters(void);
 /* Where results land unless the user says so.  Never freed. */
 char	*cli_results(void);
 

@@ -306,7 +306,7 @@ repeat_line(const struct run *r, const struct tally *ta,
 static void
 make_jobs(struct run *r)
 {
-	const char	*certs = cli_certs();
+	const char	*certs = cli_certs(), *filters = cli_filters();
 	struct job	*j;
 	size_t		 i, k;
 
@@ -322,6 +322,7 @@ make_jobs(struct run *r)
 			j->opts.seed = r->opt.seed;
 			j->opts.choices = r->opt.choices;
 			j->opts.certs = certs;
+			j->opts.filters = filters;
 			j->opts.catalogue = r->catalogue->path;
 			j->opts.repeat = repeat_line(r, &r->tally[i], j->sc);
 			j->opts.keep = r->opt.keep;
@@ -598,8 +599,10 @@ run_free(struct run *r)
 
 	for (i = 0; i < r->njobs; i++)
 		free((char *)(uintptr_t)r->jobs[i].opts.repeat);
-	if (r->njobs > 0)
+	if (r->njobs > 0) {
 		free((char *)(uintptr_t)r->jobs[0].opts.certs);
+		free((char *)(uintptr_t)r->jobs[0].opts.filters);
+	}
 	for (i = 0; i < r->ntally; i++)
 		free(r->tally[i].proved);
 	free(r->jobs);

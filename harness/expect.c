@@ -268,6 +268,33 @@ static const struct expect_kind expect_mail = {
 	"mail", "RCPT has|lacks|count|at WHAT", 3, 3, 0, NULL, mail_check
 };
 
+/* filtered FIELD...: a filter adds, changes or drops it */
+static void
+filtered_claim(struct run *run, const struct expect *ex)
+{
+	const struct word *w;
+
+	STAILQ_FOREACH(w, &ex->args, entry)
+		account_field(run->account, w->text);
+}
+
+static void
+filtered_check(struct run *run, const struct expect *ex)
+{
+	const struct word *w;
+	const char *untouched = NULL;
+
+	STAILQ_FOREACH(w, &ex->args, entry)
+		if (account_field_used(run->account, w->text) == 0)
+			untouched = w->text;
+	judge(run, ex, untouched == NULL, untouched == NULL ? "" : untouched,
+	    "no mail in which it is not as it was sent");
+}
+
+static const struct expect_kind expect_filtered = {
+	"filtered", "FIELD...", 1, 12, 0, filtered_claim, filtered_check
+};
+
 static const char *
 log_line(const struct run *run, const char *pattern)
 {
@@ -355,5 +382,5 @@ static const struct expect_kind expect_exit = {
 const struct expect_kind *const expect_kinds[] = {
 	&expect_delivered, &expect_copies, &expect_forwarded, &expect_lost,
 	&expect_queued, &expect_bounced, &expect_dsn, &expect_mail,
-	&expect_log, &expect_file, &expect_exit, NULL
+	&expect_filtered, &expect_log, &expect_file, &expect_exit, NULL
 };

@@ -21,6 +21,7 @@
 #include "event.h"
 #include "parser.h"
 #include "procs.h"
+#include "real_filter.h"
 #include "relay.h"
 #include "run.h"
 #include "sandbox.h"
@@ -35,6 +36,7 @@
 #define LOOK_SHARE	20		/* times as long as it took */
 #define CTL_TIME	5000000		/* us, for smtpctl to answer */
 #define WAITS_MAX	1000		/* envelopes, not to list a long queue */
+#define MAX_FILTERS	8	/* real ones in a scenario */
 #define KEEP_TRACES	3		/* sessions of a fleet */
 
 static void
@@ -87,18 +89,51 @@ emit_progress(struct run *run, unsigned long done, unsigned long total)
 	event_emit(run->evfd, j);
 }
 
+/* Scenarios that take long are run by those who ask for them. */
+static int
+slow_wanted(void)
+{
+	const char *slow = getenv("SMTPDTEST_SLOW");
+
+	return slow != NULL && *slow != '\0';
+}
+
+/* A real filter that is not here, in a sentence, or NULL. */
+static char *
+filter_missing(struct run *run, const char *name)
+{
+	struct real_filter rf;
+	char why[512];
+	int found;
+
+	found = real_filter_find(run->opts->filters, name, &rf, why,
+	    sizeof(why));
+	real_filter_free(&rf);
+	if (found == -1)
+		run_error(run, "%s", why);
+	return found == 0 ? xstrdup(why) : NULL;
+}
+
 /* A sentence why this scenario cannot run here, or NULL. */
 static char *
-run_needs(const struct run *run)
+run_needs(struct run *run)
 {
 	const struct word *w;
 	const struct role *r;
 	const char *v;
+	char *why;
 
 	STAILQ_FOREACH(w, &run->sc->needs, entry) {
 		if (run->target == NULL || strcmp(w->text, "smtp") == 0)
 			continue;
-		if (strcmp(w->text, "ipv6") == 0) {
+		if (real_filter_name(w->text)) {
+			if ((why = filter_missing(run, w->text)) != NULL)
+				return why;
+		} else if (strcmp(w->text, "slow") == 0) {
+			if (!slow_wanted())
+				return xstrdup("slow: SMTPDTEST_SLOW=1 in the "
+				    "environment runs it");
+		} else if (strcmp(w->text, "ipv6") == 0) {
 			if (access("/proc/net/if_inet6", F_OK) == -1)
 				return xstrdup("this machine has no IPv6");
 		} else if (w->text[0] == '<' || w->text[0] == '>') {
@@ -191,11 +226,63 @@ has_relays(const struct run *run)
 	return 0;
 }
 
+/* The real filters a scenario needs; nothing of the host is seen later. */
+struct wanted {
+	const char	*name;
+	struct real_filter rf;
+	char		*data;		/* of the user's own program */
+	size_t		 len;
+};
+
+static size_t
+filters_find(struct run *run, struct wanted *list, size_t max)
+{
+	const struct word *w;
+	struct wanted *f;
+	char why[512];
+	size_t n = 0;
+
+	STAILQ_FOREACH(w, &run->sc->needs, entry) {
+		f = &list[n];
+		if (n == max || !real_filter_name(w->text) ||
+		    real_filter_find(run->opts->filters, w->text, &f->rf, why,
+		    sizeof(why)) != 1)
+			continue;
+		f->name = w->text;
+		f->data = NULL;
+		n++;
+		if (f->rf.program != NULL && (f->data = read_file(
+		    f->rf.program, &f->len, 256 << 20)) == NULL)
+			run_error(run, "%s: %s", f->rf.program,
+			    strerror(errno));
+	}
+	return n;
+}
+
+/* The user's own go where smtpd looks for filters. */
+static void
+filters_install(struct run *run, struct wanted *list, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (run->sb != NULL && list[i].data != NULL &&
+		    real_filter_install(list[i].name, list[i].data,
+		    list[i].len) == -1)
+			run_error(run, "%s: %s", list[i].name,
+			    strerror(errno));
+		real_filter_free(&list[i].rf);
+		free(list[i].data);
+	}
+}
+
 static int
 enter(struct run *run)
 {
-	const char *lower[] = { run->target->root, NULL };
+	struct wanted filters[MAX_FILTERS];
+	const char *lower[MAX_FILTERS + 2] = { run->target->root };
 	char self[PATH_MAX];
+	size_t i, nlower = 1, nfilters;
 	struct sandbox_bind relay = { .host = self, .inside = RELAY_PATH };
 	struct sandbox_spec spec = { .lower = lower, .binds = &relay,
 	    .certs = run->opts->certs, .chroot = run->target->chroot,
@@ -213,7 +300,12 @@ enter(struct run *run)
 		}
 		spec.nbinds = 1;
 	}
+	nfilters = filters_find(run, filters, nitems(filters));
+	for (i = 0; i < nfilters; i++)
+		if (filters[i].rf.root != NULL)
+			lower[nlower++] = filters[i].rf.root;
 	run->sb = sandbox_enter(&spec, err, sizeof(err));
+	filters_install(run, filters, nfilters);
 	if (run->sb == NULL) {
 		run_error(run, "%s", err);
 		return -1;
@@ -732,6 +824,7 @@ runner_main(const struct scenario *sc, const struct run_opts *opts, int fd)
 {
 	struct event *term;
 	struct run run;
+	char *why;
 
 	signal(SIGPIPE, SIG_IGN);
 #ifdef M_TRIM_THRESHOLD
@@ -741,9 +834,10 @@ runner_main(const struct scenario *sc, const struct run_opts *opts, int fd)
 #endif
 	run_init(&run, sc, opts, fd);
 	emit_start(&run);
-	if ((run.reason = run_needs(&run)) != NULL)
+	if ((why = run_needs(&run)) != NULL) {
+		run.reason = why;
 		run.verdict = "skip";
-	else if (prepare(&run) == 0 &&
+	} else if (run.verdict == NULL && prepare(&run) == 0 &&
 	    (opts->connect != NULL || enter(&run) == 0)) {
 		run.base = event_base_new();
 		term = evsignal_new(run.base, SIGTERM, terminated, &run);

@@ -13,6 +13,7 @@ struct run_opts {
 	uint64_t	 seed;
 	const char	*choices;	/* replay this recorded choice stream; or NULL */
 	const char	*certs;		/* directory of certificates, or NULL */
+	const char	*filters;	/* directory of real filters, or NULL */
 	const char	*catalogue;	/* scenarios/requirements.tsv */
 	const char	*repeat;	/* the line that repeats this run */
 	int		 keep;		/* transcript and log also when it passes */

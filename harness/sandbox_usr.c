@@ -20,7 +20,7 @@
  * may be a user whom the host does not know.
  */
 
-#define LAYERS_MAX	8
+#define LAYERS_MAX	16
 #define OWN		".usr/own"	/* our layer's root, in the sandbox */
 
 struct layers {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "parser.h"
+#include "real_filter.h"
 #include "run.h"
 
 #define MAX_SCRIPT	(1024 * 1024)
@@ -195,7 +196,7 @@ static void
 parse_needs(struct parser *p)
 {
 	static const char *const known[] = { "smtp", "tls", "filters", "tables",
-	    "db", "ipv6", NULL };
+	    "db", "ipv6", "slow", NULL };
 	struct pos pos;
 	const char *word, *op;
 	size_t i;
@@ -217,10 +218,11 @@ parse_needs(struct parser *p)
 			for (i = 0; known[i] != NULL; i++)
 				if (strcmp(known[i], word) == 0)
 					break;
-			if (known[i] == NULL)
+			if (known[i] == NULL && !real_filter_name(word))
 				parse_fail(p, &pos, "unknown need \"%s\": "
 				    "expected smtp tls filters tables db ipv6 "
-				    "or version >= NUMBER", word);
+				    "slow, version >= NUMBER, or a real filter "
+				    "like filter-rspamd", word);
 		}
 		words_add(p, &p->sc->needs, word, &pos);
 	} while (!lex_eol(p));

@@ -279,6 +279,42 @@ test_same_body(void **state)
 	judged(a, "arrived 2 times");
 }
 
+/* A field that is a filter's: added, changed, dropped, folded or not. */
+static void
+test_filtered_fields(void **state)
+{
+	static const char *const got[] = {
+		TOP "Subject: [spam]\n y\nX-Score: 3\nFrom: <a@b>\n\nhello\n.dot\n",
+		"X-Score: 3\n\tfolded\n" TOP "From: <a@b>\n\nhello\n.dot\n",
+	};
+	struct account *a;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < nitems(got); i++) {
+		a = account_new();
+		account_field(a, "subject");
+		account_field(a, "X-Score");
+		promise(a, PROMISE_MADE, rcpt, 1, SENT);
+		arrive(a, "r@y", got[i]);
+		assert_int_equal(account_field_used(a, "Subject"), 1);
+		assert_int_equal(account_field_used(a, "X-Score"), 1);
+		assert_int_equal(account_field_used(a, "From"), 0);
+		judged(a, NULL);
+	}
+	a = account_new();
+	account_field(a, "X-Score");
+	promise(a, PROMISE_MADE, rcpt, 1, SENT);
+	arrive(a, "r@y", TOP GOT);
+	assert_int_equal(account_field_used(a, "X-Score"), 0);
+	judged(a, NULL);
+	a = account_new();
+	account_field(a, "X-Score");
+	promise(a, PROMISE_MADE, rcpt, 1, SENT);
+	arrive(a, "r@y", TOP "X-Scores: 3\n" GOT);
+	judged(a, "got: X-Scores: 3, sent: Subject: x");
+}
+
 int
 main(void)
 {
@@ -294,6 +330,7 @@ main(void)
 		cmocka_unit_test(test_lmtp_knows_the_user_only),
 		cmocka_unit_test(test_domain_left_to_the_daemon),
 		cmocka_unit_test(test_bare_cr_and_lf),
+		cmocka_unit_test(test_filtered_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
