@@ -28,7 +28,7 @@ run_cmd_parse(struct parser *p, struct step *st)
 	st->arg = a;
 	lex_skip(p, 0);
 	pos = lex_pos(p);
-	if (strncmp(p->p, "exit=", 5) == 0) {
+	if (p->end - p->p >= 5 && memcmp(p->p, "exit=", 5) == 0) {
 		word = lex_word(p, "exit=N");
 		a->status = strcmp(word + 5, "any") == 0 ? -1 :
 		    (int)parse_range(p, &pos, word + 5, "the exit status").lo;

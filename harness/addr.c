@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,9 @@ parse_port(const char *s)
 	char *e;
 	long n = strtol(s, &e, 10);
 
-	return *s == '\0' || *e != '\0' || n < 1 || n > 65535 ? -1 : (int)n;
+	/* it would take blanks and a sign */
+	return !isdigit((unsigned char)*s) || *e != '\0' || n < 1 ||
+	    n > 65535 ? -1 : (int)n;
 }
 
 static int
@@ -26,7 +29,7 @@ parse_v6(const char *s, int port, struct sockaddr_storage *ss, socklen_t *len)
 		return -1;
 	memcpy(host, s + 1, (size_t)(e - s - 1));
 	host[e - s - 1] = '\0';
-	if (e[1] == ':' && (port = parse_port(e + 2)) == -1)
+	if (e[1] == ':' ? (port = parse_port(e + 2)) == -1 : e[1] != '\0')
 		return -1;
 	sin6->sin6_family = AF_INET6;
 	sin6->sin6_port = htons((uint16_t)port);

@@ -1,4 +1,5 @@
 #include <err.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +19,16 @@ static const size_t	columns[] = {
 	offsetof(struct requirement, text),
 };
 
-static void
-add(struct catalogue *c, char *line, int lineno)
+static int
+fail(const struct catalogue *c, int lineno, size_t col, const char *what,
+    char *err, size_t errlen)
+{
+	snprintf(err, errlen, "%s:%d:%zu: %s", c->path, lineno, col, what);
+	return -1;
+}
+
+static int
+add(struct catalogue *c, char *line, int lineno, char *err, size_t errlen)
 {
 	struct requirement	*r;
 	const char		*s;
@@ -33,35 +42,57 @@ add(struct catalogue *c, char *line, int lineno)
 		    arena_strdup(c->arena, s == NULL ? "" : s);
 	}
 	if (*r->id == '\0' || *r->level == '\0')
-		errx(EX_SETUP, "%s:%d:1: not ID TAB LEVEL TAB ...", c->path,
-		    lineno);
+		return fail(c, lineno, strlen(r->id) + 1,
+		    "not ID TAB LEVEL TAB ...", err, errlen);
 	if (catalogue_find(c, r->id) != NULL)
-		errx(EX_SETUP, "%s:%d:1: %s is there twice", c->path, lineno,
-		    r->id);
+		return fail(c, lineno, 1, "this id is there twice", err,
+		    errlen);
 	c->n++;
+	return 0;
+}
+
+struct catalogue *
+catalogue_parse(const char *path, const char *text, size_t len, char *err,
+    size_t errlen)
+{
+	struct catalogue	*c = xcalloc(1, sizeof(*c));
+	char			*start, *p, *line;
+	int			 lineno, rc = 0;
+
+	c->arena = arena_new();
+	c->path = arena_strdup(c->arena, path);
+	p = start = arena_strndup(c->arena, text, len);
+	for (lineno = 1; rc == 0 && (line = strsep(&p, "\n")) != NULL;
+	    lineno++) {
+		if (p == NULL && (size_t)(line - start) + strlen(line) != len)
+			rc = fail(c, lineno, strlen(line) + 1,
+			    "a NUL, this is no text", err, errlen);
+		else if (*line != '\0' && *line != '#')
+			rc = add(c, line, lineno, err, errlen);
+	}
+	if (rc == 0)
+		return c;
+	catalogue_free(c);
+	return NULL;
 }
 
 struct catalogue *
 catalogue_load(void)
 {
 	struct catalogue	*c;
-	char			*path, *text, *p, *line;
-	int			 lineno;
+	char			*path, *text, msg[512];
+	size_t			 len;
 
 	path = cli_share_env("SMTPDTEST_CATALOGUE",
 	    "scenarios/requirements.tsv");
 	if (path == NULL)
 		errx(EX_SETUP, "scenarios/requirements.tsv is nowhere around "
 		    "the executable: name one in SMTPDTEST_CATALOGUE");
-	if ((text = read_file(path, NULL, CATALOGUE_MAX)) == NULL)
+	if ((text = read_file(path, &len, CATALOGUE_MAX)) == NULL)
 		err(EX_SETUP, "%s", path);
-	c = xcalloc(1, sizeof(*c));
-	c->arena = arena_new();
-	c->path = arena_strdup(c->arena, path);
-	p = text;
-	for (lineno = 1; (line = strsep(&p, "\n")) != NULL; lineno++)
-		if (*line != '\0' && *line != '#')
-			add(c, line, lineno);
+	c = catalogue_parse(path, text, len, msg, sizeof(msg));
+	if (c == NULL)
+		errx(EX_SETUP, "%s", msg);
 	free(text);
 	free(path);
 	return c;

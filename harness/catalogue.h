@@ -21,6 +21,12 @@ struct catalogue {
 	size_t		 n;
 };
 
+/*
+ * From memory; path is for messages.  NULL after "path:line:col: what" was
+ * written to err (at most errlen bytes).
+ */
+struct catalogue *catalogue_parse(const char *path, const char *text,
+	    size_t len, char *err, size_t errlen);
 /* $SMTPDTEST_CATALOGUE, or beside the executable; exits 2 on any error. */
 struct catalogue *catalogue_load(void);
 void	 catalogue_free(struct catalogue *);

@@ -1,6 +1,7 @@
 #include <sys/queue.h>
 #include <sys/tree.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -169,23 +170,82 @@ choice_scale(struct stream *s, const char *label, struct range r)
 	return draw(s, label, r, v);
 }
 
-int
-choices_replay(struct choices *c, FILE *fp)
+static int
+bad_word(const char *path, int line, size_t col, const char *want, char *err,
+    size_t errlen)
 {
-	char name[128], label[128];
-	struct stream *s;
-	struct draw d;
-	int n;
+	snprintf(err, errlen, "%s:%d:%zu: expected %s", path, line, col, want);
+	return -1;
+}
 
-	while ((n = fscanf(fp, "%127s %127s %" SCNu64 " %" SCNu64 " %" SCNu64,
-	    name, label, &d.range.lo, &d.range.hi, &d.value)) == 5) {
-		s = choice_stream(c, name);
-		d.label = arena_strdup(c->arena, label);
-		draw_add(&s->replay, &s->nreplay, &d);
+static int
+parse_number(const char *s, uint64_t *n)
+{
+	char *end;
+
+	errno = 0;
+	*n = strtoull(s, &end, 10);
+	/* it would take blanks and signs */
+	return isdigit((unsigned char)*s) && *end == '\0' && errno == 0 ? 0 : -1;
+}
+
+/* "stream label lo hi value" */
+static int
+replay_line(struct choices *c, char *line, const char *path, int lineno,
+    char *err, size_t errlen)
+{
+	char *start = line, *end = line + strlen(line), *words[5];
+	struct stream *s;
+	struct draw d = { 0 };
+	uint64_t *const n[] = { &d.range.lo, &d.range.hi, &d.value };
+	size_t i;
+
+	for (i = 0; i < nitems(words); i++)
+		if ((words[i] = strsep(&line, " ")) == NULL ||
+		    *words[i] == '\0')
+			return bad_word(path, lineno, (size_t)((words[i] ==
+			    NULL ? end : words[i]) - start) + 1,
+			    "STREAM LABEL LOW HIGH VALUE", err, errlen);
+	for (i = 0; i < nitems(n); i++)
+		if (parse_number(words[i + 2], n[i]) == -1)
+			return bad_word(path, lineno, (size_t)(words[i + 2] -
+			    start) + 1, "a number", err, errlen);
+	if (line != NULL)
+		return bad_word(path, lineno, (size_t)(line - start) + 1,
+		    "the end of the line", err, errlen);
+	s = choice_stream(c, words[0]);
+	d.label = arena_strdup(c->arena, words[1]);
+	draw_add(&s->replay, &s->nreplay, &d);
+	return 0;
+}
+
+int
+choices_replay(struct choices *c, FILE *fp, const char *path, char *err,
+    size_t errlen)
+{
+	char *line = NULL;
+	size_t size = 0, end;
+	ssize_t len;
+	int lineno, rc = 0;
+
+	for (lineno = 1; rc == 0 && (len = getline(&line, &size, fp)) != -1;
+	    lineno++) {
+		end = strcspn(line, "\n");
+		rc = end == (size_t)len ? bad_word(path, lineno, end + 1,
+		    "a line end", err, errlen) : 0;
+		line[end] = '\0';
+		if (rc == 0 && end + 1 != (size_t)len)
+			rc = bad_word(path, lineno, end + 1, "text, not a NUL",
+			    err, errlen);
+		if (rc == 0)
+			rc = replay_line(c, line, path, lineno, err, errlen);
 	}
-	if (n != EOF)
-		errno = EINVAL;
-	return n == EOF && !ferror(fp) ? 0 : -1;
+	if (rc == 0 && ferror(fp)) {
+		snprintf(err, errlen, "%s: %s", path, strerror(errno));
+		rc = -1;
+	}
+	free(line);
+	return rc;
 }
 
 int

@@ -11,6 +11,7 @@ void
 parse_fail(struct parser *p, const struct pos *pos, const char *fmt, ...)
 {
 	va_list ap;
+	char *s;
 	int n;
 
 	n = snprintf(p->err, p->errlen, "%s:%d:%d: ", pos->file, pos->line,
@@ -20,6 +21,10 @@ parse_fail(struct parser *p, const struct pos *pos, const char *fmt, ...)
 		vsnprintf(p->err + n, p->errlen - (size_t)n, fmt, ap);
 		va_end(ap);
 	}
+	/* it quotes the file, where a CR may stand anywhere */
+	for (s = p->err; *s != '\0'; s++)
+		if (iscntrl((unsigned char)*s))
+			*s = '?';
 	longjmp(p->fail, 1);
 }
 

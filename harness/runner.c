@@ -801,6 +801,7 @@ prepare(struct run *run)
 {
 	char err[256];
 	FILE *fp;
+	int rc;
 
 	run->tls_client = tls_client_ctx(run->opts->certs, err, sizeof(err));
 	run->tls_server = tls_server_ctx(run->opts->certs, err, sizeof(err));
@@ -810,13 +811,16 @@ prepare(struct run *run)
 	}
 	if (run->opts->choices == NULL)
 		return 0;
-	if ((fp = fopen(run->opts->choices, "r")) == NULL ||
-	    choices_replay(run->choices, fp) == -1) {
+	if ((fp = fopen(run->opts->choices, "r")) == NULL) {
 		run_error(run, "%s: %s", run->opts->choices, strerror(errno));
 		return -1;
 	}
+	rc = choices_replay(run->choices, fp, run->opts->choices, err,
+	    sizeof(err));
+	if (rc == -1)
+		run_error(run, "%s", err);
 	fclose(fp);
-	return 0;
+	return rc;
 }
 
 int

@@ -53,7 +53,7 @@ parse_known(struct parser *p, struct knowns *list, int toplevel)
 	for (;;) {
 		lex_skip(p, 0);
 		pos = lex_pos(p);
-		if (*p->p == '"' || *p->p == '/')
+		if (p->p < p->end && (*p->p == '"' || *p->p == '/'))
 			break;
 		words_add(p, &k->targets, lex_word(p,
 		    "targets, then the deviating text in quotes"), &pos);

@@ -91,7 +91,8 @@ parse_say(struct parser *p, struct steps *list, const struct pos *pos, int raw)
 	/* further blanks are said */
 	if (q < p->end && *q == ' ')
 		q++;
-	if (!raw && q < p->end && *q == '<' && isalpha((unsigned char)q[1])) {
+	if (!raw && p->end - q > 1 && *q == '<' &&
+	    isalpha((unsigned char)q[1])) {
 		p->p = q;
 		parse_angle(p, list, pos);
 		return;

@@ -208,7 +208,7 @@ static void
 sink_parse(struct parser *p, struct step *st)
 {
 	struct sink_arg *a = arena_alloc(p->arena, sizeof(*a));
-	struct buf b = { 0 };
+	const char *ehlo = "250-sink.example\r\n";
 	struct pos pos;
 
 	lex_skip(p, 0);
@@ -217,14 +217,14 @@ sink_parse(struct parser *p, struct step *st)
 	a->lmtp = lex_accept(p, "lmtp");
 	if (!a->lmtp && !lex_accept(p, "smtp"))
 		parse_fail(p, &pos, "expected sink smtp or sink lmtp");
-	buf_addstr(&b, "250-sink.example\r\n");
 	if (lex_eol(p))
-		buf_addstr(&b, "250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n");
+		ehlo = "250-sink.example\r\n250-8BITMIME\r\n"
+		    "250-ENHANCEDSTATUSCODES\r\n";
+	/* in the arena all along: a bad word does not come back here */
 	while (!lex_eol(p))
-		buf_addf(&b, "250-%s\r\n", lex_value(p, "an EHLO keyword"));
-	buf_addstr(&b, "250 HELP\r\n");
-	a->ehlo = arena_strdup(p->arena, b.data);
-	buf_free(&b);
+		ehlo = arena_printf(p->arena, "%s250-%s\r\n", ehlo,
+		    lex_value(p, "an EHLO keyword"));
+	a->ehlo = arena_printf(p->arena, "%s250 HELP\r\n", ehlo);
 }
 
 static void

@@ -45,14 +45,20 @@ field(struct target *t, const struct key *k)
 	return (const char **)(void *)((char *)t + k->off);
 }
 
-static void
+/* -1 when it is set already. */
+static int
 set_key(struct target *t, const char *name, const char *value)
 {
 	size_t	 i;
 
-	for (i = 0; i < nitems(keys); i++)
-		if (strcmp(keys[i].name, name) == 0)
-			*field(t, &keys[i]) = xstrdup(value);
+	for (i = 0; i < nitems(keys); i++) {
+		if (strcmp(keys[i].name, name) != 0)
+			continue;
+		if (*field(t, &keys[i]) != NULL)
+			return -1;
+		*field(t, &keys[i]) = xstrdup(value);
+	}
+	return 0;
 }
 
 static char *
@@ -78,15 +84,18 @@ parse(struct target *t, const char *path, char *text)
 		if (*line == '\0' || *line == '#')
 			continue;
 		if ((eq = strchr(line, '=')) == NULL) {
-			warnx("%s:%d: not KEY=VALUE: %s", path, n, line);
+			warnx("%s:%d:1: not KEY=VALUE: %s", path, n, line);
 			return -1;
 		}
 		*eq = '\0';
-		set_key(t, trim(line), trim(eq + 1));
+		if (set_key(t, trim(line), trim(eq + 1)) == -1) {
+			warnx("%s:%d:1: %s= is there twice", path, n, line);
+			return -1;
+		}
 	}
 	for (i = 0; i < nitems(keys); i++) {
 		if (*field(t, &keys[i]) == NULL && keys[i].optional)
-			*field(t, &keys[i]) = "";
+			*field(t, &keys[i]) = xstrdup("");
 		if (*field(t, &keys[i]) == NULL) {
 			warnx("%s: no %s= line", path, keys[i].name);
 			return -1;

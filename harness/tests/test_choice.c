@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #include "choice.h"
 
@@ -116,6 +117,7 @@ test_replay_repeats_a_recording(void **state)
 	struct range r = { 1, 1000 };
 	uint64_t drawn[DRAWS];
 	FILE *fp = tmpfile();
+	char err[64];
 	int i;
 
 	(void)state;
@@ -124,7 +126,7 @@ test_replay_repeats_a_recording(void **state)
 		    "n", r);
 	assert_int_equal(choices_save(a, fp), 0);
 	rewind(fp);
-	assert_int_equal(choices_replay(b, fp), 0);
+	assert_int_equal(choices_replay(b, fp, "c", err, sizeof(err)), 0);
 	for (i = 0; i < DRAWS; i++)
 		assert_int_equal(drawn[i], choice_draw(choice_stream(b,
 		    i % 2 ? "c/1" : "c/2"), "n", r));
@@ -138,14 +140,32 @@ test_replay_repeats_a_recording(void **state)
 static void
 test_replay_refuses_other_files(void **state)
 {
+	static const struct {
+		const char *text, *err;
+	} bad[] = {
+		{ "this is no recording\n", "f:1:21: expected STREAM LABEL" },
+		{ "c/1 n 1 9 4\nc/1  1 9 4\n", "f:2:5: expected STREAM" },
+		{ "c/1 n 1 x 4\n", "f:1:9: expected a number" },
+		{ "c/1 n 1 9 -4\n", "f:1:11: expected a number" },
+		{ "c/1 n 1 9 99999999999999999999\n", "f:1:11: expected a num" },
+		{ "c/1 n 1 9 4 5\n", "f:1:13: expected the end of the line" },
+		{ "c/1 n 1 9 4", "f:1:12: expected a line end" },
+	};
 	struct choices *c = choices_new(7, "x");
-	FILE *fp = tmpfile();
+	char err[128];
+	size_t i;
+	FILE *fp;
 
 	(void)state;
-	fputs("this is no recording\n", fp);
-	rewind(fp);
-	assert_int_equal(choices_replay(c, fp), -1);
-	fclose(fp);
+	for (i = 0; i < nitems(bad); i++) {
+		fp = fmemopen((char *)(uintptr_t)bad[i].text,
+		    strlen(bad[i].text), "r");
+		assert_int_equal(choices_replay(c, fp, "f", err, sizeof(err)),
+		    -1);
+		assert_int_equal(strncmp(err, bad[i].err,
+		    strlen(bad[i].err)), 0);
+		fclose(fp);
+	}
 	choices_free(c);
 }
 
