@@ -1,0 +1,2 @@
+#include "filter_judge_priv.h"
+const struct rule rules_tx[] = { { { NULL, NULL, NULL }, 0, NULL } };
