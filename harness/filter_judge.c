@@ -15,6 +15,7 @@
 /* Sessions that are remembered; without link-disconnect none would ever go. */
 #define MAX_GONE	4096
 #define MAX_ALIVE	65536
+#define NEWEST		7	/* 0.7 */
 
 static const struct rule *const tables[] = {
 	rules_daemon, rules_session, rules_tx, rules_filter
@@ -159,6 +160,7 @@ filter_judge_free(struct filter_judge *j)
 	while ((s = RB_MIN(fsessions, &j->sessions)) != NULL)
 		fsession_free(j, s);
 	filter_line_free(&j->line);
+	buf_free(&j->raw);
 	free((char *)(uintptr_t)j->facts.admd);
 	free(j->daemon);
 	free(j->told);
@@ -655,6 +657,26 @@ model_register(struct judging *g)
 	*events |= bits;
 }
 
+/*
+ * What a filter must bear: if it ends before it answers anything else, this is
+ * why.
+ */
+static void
+model_cause(struct judging *g)
+{
+	const struct filter_line *fl = g->fl;
+
+	if (g->on == ON_CONFIG ? key_number(fl->name) == 0 :
+	    fl->version > NEWEST || (g->on == ON_REPORT &&
+	    fl->nfields > filter_events[fl->point].max))
+		g->j->cause = 30;
+	else if (g->s != NULL && g->s->gone)
+		g->j->cause = 33;
+	else if (g->on == ON_REPORT && !g->s->tx.open &&
+	    (fl->point == EV_TX_MAIL || fl->point == EV_TX_RCPT))
+		g->j->cause = 34;
+}
+
 static const struct {
 	int	 on;
 	char	 dir;
@@ -682,6 +704,15 @@ moment(struct judging *g, struct filter_judge *j, int on, uint64_t usec)
 		j->now = usec;
 }
 
+/* With a NUL at its end. */
+static const char *
+raw_copy(struct filter_judge *j, const char *text, size_t len)
+{
+	buf_reset(&j->raw);
+	buf_add(&j->raw, text, len);
+	return j->raw.data;
+}
+
 static void
 judge_stderr(struct filter_judge *j, uint64_t usec, const char *text,
     size_t len, int terminated)
@@ -690,7 +721,7 @@ judge_stderr(struct filter_judge *j, uint64_t usec, const char *text,
 
 	moment(&g, j, ON_STDERR, usec);
 	g.dir = 'E';
-	g.raw = text;
+	g.raw = raw_copy(j, text, len);
 	g.len = len;
 	g.terminated = terminated;
 	j->nstderr++;
@@ -715,7 +746,7 @@ filter_judge_line(struct filter_judge *j, char dir, uint64_t usec,
 	moment(&g, j, kinds[fl->kind].on, usec);
 	g.dir = dir;
 	g.fl = fl;
-	g.raw = text;
+	g.raw = raw_copy(j, text, len);
 	g.len = len;
 	g.terminated = terminated;
 	if (fl->reqid != NULL)
@@ -733,6 +764,8 @@ filter_judge_line(struct filter_judge *j, char dir, uint64_t usec,
 	j->seen.version = j->version;
 	if (g.s != NULL && dir == 'D')
 		g.s->nlines++;
+	if (dir == 'D')
+		model_cause(&g);
 	kinds[fl->kind].model(&g);
 }
 

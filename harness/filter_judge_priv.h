@@ -120,6 +120,7 @@ struct filter_judge {
 	filter_object_fn object;
 	void		*arg;
 	struct filter_line line;	/* the one that is judged */
+	struct buf	 raw;		/* the same as it came */
 	struct filter_seen seen;
 	struct fsessions sessions;
 	struct fsession_list alive, gone; /* the oldest first */
@@ -129,7 +130,7 @@ struct filter_judge {
 	uint64_t	 config_time;
 	int		 said_protocol;	/* config|protocol came */
 	unsigned	 subsystems;	/* config|subsystem came: 1 in, 2 out */
-	int		 told_ready;
+	int		 told_ready, told_blocked;
 	int		 version;	/* 7 for 0.7; 0: not said yet */
 	int		 first_version;	/* of the first line that has one */
 	uint64_t	 last_answer;
@@ -178,6 +179,8 @@ void	 each_session(struct judging *, void (*)(struct judging *));
 
 /* Is it one of a message's header, the first of it? */
 int	 header_line(const char *, size_t, int first);
+/* A key of config lines: its place, from 1; 0: smtpd has no such. */
+int	 key_number(const char *);
 int	 line_is(const struct data_line *, const char *, size_t);
 
 /* A report of this event / a request of this phase. */

@@ -11,7 +11,7 @@ static const char *const keys[] = {
 	"admd", "ready"
 };
 
-static int
+int
 key_number(const char *key)
 {
 	size_t i;
