@@ -67,7 +67,7 @@ help:
 # there is in an instant, so it is asked each time rather than trusting a stamp.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
 DEPS = deps-all
-else ifneq ($(filter bugs,$(MAKECMDGOALS)),)
+else ifneq ($(filter bugs fuzz-%,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter run bench,$(MAKECMDGOALS)),)
 DEPS = deps-run
@@ -188,6 +188,16 @@ lint-man: | $(DEPS)
 	@! grep -v 'referenced manual not found' $(RESULTS)/mandoc.all
 	@echo 'mandoc: clean'
 
+# --- fuzzing ------------------------------------------------------------------
+
+# The daemon to fuzz is one of those with a source; fuzz/build says what else.
+FUZZTARGET = $(if $(filter file,$(origin TARGET)),7.9.0p0,$(TARGET))
+
+fuzz-targets: | $(DEPS)
+	@fuzz/build --target '$(FUZZTARGET)' $(if $(ENGINE),--engine '$(ENGINE)') $(FUZZ)
+
+.PHONY: fuzz-targets
+
 # --- the rest -----------------------------------------------------------------
 
 man: lint-man
@@ -205,7 +215,8 @@ install: $(DRIVER)
 
 clean:
 	rm -rf build/obj build/tests build/san build/smtpdtest build/pkg.* \
-	    build/cppcheck build/certs build/man build/results build/report
+	    build/cppcheck build/certs build/man build/results build/report \
+	    build/fuzz
 
 distclean:
 	rm -rf build
