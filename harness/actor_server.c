@@ -1,41 +1,13 @@
 /* server: a scripted MX or LMTP server, or a sink that takes everything. */
-#include <sys/socket.h>
-
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "actor_server.h"
-#include "addr.h"
 #include "channel.h"
+#include "listener.h"
 #include "parser.h"
 #include "regex.h"
 #include "sink.h"
 #include "smtp.h"
-
-struct listener {
-	struct actor	*actor;
-	int		 fd;
-	struct event	*ev;
-	unsigned int	 n;		/* connections so far */
-	int		 smtps;
-};
-
-static void
-server_check(struct parser *p, struct role *r)
-{
-	const struct opt *o = opt_find(&r->opts, "listen");
-	struct sockaddr_storage ss;
-	socklen_t len;
-
-	if (o == NULL)
-		parse_fail(p, &r->pos, "expected listen=ADDRESS:PORT");
-	if (addr_parse(o->value, 25, &ss, &len) == -1)
-		parse_fail(p, &o->pos, "\"%s\": expected a numeric address "
-		    "like 127.0.0.2:25", o->value);
-}
 
 /*
  * What a server hears: a line, its beginning (...), a /regex/, an end, or
@@ -172,81 +144,17 @@ server_hear_timeout(struct session *s, struct step *st)
 }
 
 static void
-server_accept(int fd, short what, void *arg)
+server_accepted(struct session *s)
 {
-	struct listener *l = arg;
-	struct session *s;
-	int conn;
-
-	(void)what;
-	if ((conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) == -1)
-		return;
-	s = session_new(l->actor, ++l->n,
-	    (struct steps *)&l->actor->role->steps);
-	if (l->n > 1)
-		snprintf(s->label, sizeof(s->label), "%s[%u]",
-		    l->actor->role->name, l->n);
-	s->ch = channel_new(s->run->base, conn, 0, session_wake, s);
 	s->state = sink_new(s);
-	if (l->smtps)
+	if (opt_find(&s->actor->role->opts, "smtps") != NULL)
 		channel_tls(s->ch, s->run->tls_server, 1, NULL);
-	run_trace(s->run, s, s->label, "--", "<connected>", 11);
-	session_run(s);
 }
 
 static int
 server_prepare(struct actor *a)
 {
-	struct listener *l = xcalloc(1, sizeof(*l));
-	const struct opt *o = opt_find(&a->role->opts, "listen");
-	struct sockaddr_storage ss;
-	socklen_t len;
-	int one = 1;
-
-	a->state = l;
-	l->actor = a;
-	l->smtps = opt_find(&a->role->opts, "smtps") != NULL;
-	addr_parse(o->value, 25, &ss, &len);
-	l->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC |
-	    SOCK_NONBLOCK, 0);
-	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(l->fd, (struct sockaddr *)&ss, len) == -1 ||
-	    listen(l->fd, 512) == -1) {
-		run_error(a->run, "%s: listen on %s: %s", a->role->name,
-		    o->value, strerror(errno));
-		return -1;
-	}
-	l->ev = event_new(a->run->base, l->fd, EV_READ | EV_PERSIST,
-	    server_accept, l);
-	event_add(l->ev, NULL);
-	return 0;
-}
-
-/* With connections=N the run waits until so many dialogues were held. */
-static int
-server_start(struct actor *a)
-{
-	const struct opt *o = opt_find(&a->role->opts, "connections");
-	struct parser none = { 0 };
-
-	/* += because some may be over already */
-	if (o != NULL)
-		a->left += (int)parse_range(&none, &o->pos, o->value,
-		    "connections").hi;
-	return 0;
-}
-
-void
-server_judge(const struct actor *a)
-{
-	const struct listener *l = a->state;
-	int unused = opt_find(&a->role->opts, "unused") != NULL;
-
-	if (unused == (l->n == 0))
-		return;
-	run_judge(a->run, &a->role->pos, a->role->name, NULL, NULL,
-	    unused ? "that nobody connects" : "that somebody connects",
-	    unused ? "a connection" : "no connection");
+	return listener_prepare(a, server_accepted);
 }
 
 static void
@@ -268,24 +176,9 @@ server_done(struct session *s)
 	s->actor->left--;
 }
 
-static void
-server_stop(struct actor *a)
-{
-	struct listener *l = a->state;
-
-	if (l == NULL)
-		return;
-	if (l->ev != NULL)
-		event_free(l->ev);
-	close(l->fd);
-	free(l);
-}
-
 static const struct opt_kind server_opts[] = {
-	{ "listen",	OPT_ADDR },
+	LISTENER_OPTS,
 	{ "smtps",	OPT_WORD },
-	{ "connections", OPT_RANGE },
-	{ "unused",	OPT_WORD },
 	{ NULL,		OPT_WORD }
 };
 
@@ -294,13 +187,14 @@ const struct actor_kind actor_server = {
 	.says = 'S',
 	.hears = 'C',
 	.opts = server_opts,
-	.check = server_check,
+	.check = listener_check,
 	.hear_parse = server_hear_parse,
 	.hear = server_hear,
 	.hear_timeout = server_hear_timeout,
 	.prepare = server_prepare,
-	.start = server_start,
+	.start = listener_start,
 	.said = server_said,
 	.done = server_done,
-	.stop = server_stop,
+	.judge = listener_judge,
+	.stop = listener_stop,
 };

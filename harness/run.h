@@ -79,11 +79,13 @@ struct actor_kind {
 	void		(*said)(struct session *, const char *, size_t);
 	/* a session of it is over */
 	void		(*done)(struct session *);
+	/* all is over: was it needed? */
+	void		(*judge)(const struct actor *);
 	void		(*stop)(struct actor *);
 };
 
 extern const struct actor_kind actor_client, actor_server, actor_smtpd,
-    actor_dns, actor_process;
+    actor_dns, actor_process, actor_http;
 extern const struct actor_kind *const actor_kinds[];	/* NULL-terminated */
 
 struct var {

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "account.h"
-#include "actor_server.h"
 #include "channel.h"
 #include "cmd.h"
 #include "daemon.h"
@@ -148,7 +147,8 @@ run_needs(struct run *run)
 		return NULL;
 	STAILQ_FOREACH(r, &run->sc->roles, entry) {
 		v = r->kind->word;
-		if (r->kind == &actor_server || r->kind == &actor_process)
+		if (r->kind == &actor_server || r->kind == &actor_process ||
+		    r->kind == &actor_http)
 			return xasprintf("needs a daemon of our own (%s %s)", v,
 			    r->name);
 	}
@@ -550,8 +550,8 @@ unused_servers(struct run *run)
 	const struct actor *a;
 
 	TAILQ_FOREACH(a, &run->actors, entry)
-		if (a->role->kind == &actor_server)
-			server_judge(a);
+		if (a->role->kind->judge != NULL)
+			a->role->kind->judge(a);
 }
 
 /* What was pinned for an oracle and did not happen is news as well. */

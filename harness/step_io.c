@@ -358,5 +358,6 @@ const struct step_kind *const step_kinds[] = {
 	&step_reach, &step_await, &step_pause, &step_fin, &step_rst,
 	&step_half_close, &step_tls, &step_segments, &step_auth,
 	&step_message, &step_receive, &step_sink, &step_repeat, &step_choose, &step_batch,
-	&step_set, &step_run_cmd, &step_output, &step_connection, NULL
+	&step_set, &step_run_cmd, &step_output, &step_connection,
+	&step_answer, &step_when, NULL
 };
