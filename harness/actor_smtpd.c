@@ -10,10 +10,13 @@
 #include "daemon.h"
 #include "addr.h"
 #include "parser.h"
+#include "plugin.h"
+#include "regex.h"
 #include "run.h"
 #include "sandbox.h"
 
 #define CONF		"/etc/smtpd.conf"
+#define ACTORS		"/etc/smtpd/actors.conf"
 #define READY_TIMEOUT	30000000	/* us */
 
 static void
@@ -130,13 +133,15 @@ smtpd_words(struct run *run)
 {
 	struct buf b = { 0 };
 	const json_t *line;
+	char *unready = plugin_unready(run);
 	size_t i;
 
 	json_array_foreach(run->daemon.log, i, line)
 		buf_addf(&b, "\n  %s", json_string_value(line));
-	run_error(run, "the daemon did not start%s%s",
+	run_error(run, "the daemon did not start%s%s%s", unready,
 	    b.len == 0 ? " and said nothing" : ", its own words:",
 	    b.len == 0 ? "" : b.data);
+	free(unready);
 	buf_free(&b);
 }
 
@@ -257,23 +262,83 @@ procs_steady(struct daemon *d)
 }
 
 static int
+filters_ready(const struct run *run)
+{
+	const struct role *r = run->daemon.actor->role;
+	char *unready;
+	int ready;
+
+	if (opt_find(&r->opts, "unready") != NULL)
+		return 1;
+	unready = plugin_unready(run);
+	ready = unready[0] == '\0';
+	free(unready);
+	return ready;
+}
+
+static int
 smtpd_ready(struct run *run)
 {
-	if (run->daemon.exited)
+	if (run->daemon.exited || run->stop)
 		return 1;
-	return daemon_listening(0) && access(run->target->socket, F_OK) == 0 &&
+	/* it listens before its filters are ready, but hears nobody */
+	return filters_ready(run) && daemon_listening(0) && access(run->target->socket, F_OK) == 0 &&
 	    port_missing(run) == 0 && procs_steady(&run->daemon);
+}
+
+/* Does the scenario's own text declare this filter or table? */
+static int
+declared(const struct role *conf, const struct role *r)
+{
+	char *re = xasprintf("^\\s*%s\\s+\"?\\Q%s\\E\"?(\\s|$)",
+	    r->kind->word, r->name);
+	int hit;
+
+	hit = regex_match(re, conf->text, strlen(conf->text), NULL, NULL);
+	free(re);
+	return hit;
+}
+
+/* The filters and tables that we are; whether there are any. */
+static int
+write_actors(const struct actor *smtpd)
+{
+	const struct actor *a, *o;
+	struct buf b = { 0 };
+	FILE *fp;
+
+	TAILQ_FOREACH(a, &smtpd->run->actors, entry) {
+		if (a->role->kind->plugin == NULL ||
+		    declared(smtpd->role, a->role))
+			continue;
+		/* once for all blocks of that name */
+		TAILQ_FOREACH(o, &smtpd->run->actors, entry)
+			if (strcmp(o->role->name, a->role->name) == 0)
+				break;
+		if (o == a)
+			a->role->kind->plugin->declare(a, &b);
+	}
+	if (b.len == 0)
+		return 0;
+	if ((fp = fopen(ACTORS, "w")) == NULL)
+		return -1;
+	fwrite(b.data, 1, b.len, fp);
+	buf_free(&b);
+	return fclose(fp) == EOF ? -1 : 1;
 }
 
 /* So that smtpd's line numbers are those of the scenario. */
 static int
-write_conf(const struct role *r)
+write_conf(const struct actor *a)
 {
+	const struct role *r = a->role;
 	FILE *fp;
-	int i;
+	int i, more;
 
-	if ((fp = fopen(CONF, "w")) == NULL)
+	if ((more = write_actors(a)) == -1 || (fp = fopen(CONF, "w")) == NULL)
 		return -1;
+	if (more)
+		fprintf(fp, "include \"%s\"", ACTORS);
 	for (i = 1; i < r->textpos.line; i++)
 		putc('\n', fp);
 	fputs(r->text, fp);
@@ -288,7 +353,7 @@ smtpd_start(struct actor *a)
 	char err[512];
 	int fds[2];
 
-	if (write_conf(a->role) == -1) {
+	if (write_conf(a) == -1) {
 		run_error(run, "%s: %s", CONF, strerror(errno));
 		return -1;
 	}
@@ -306,9 +371,14 @@ smtpd_start(struct actor *a)
 		run_error(run, "%s", err);
 		return -1;
 	}
-	if (!run_until(run, smtpd_ready, READY_TIMEOUT) || d->exited) {
+	if (!run_until(run, smtpd_ready, READY_TIMEOUT) || d->exited ||
+	    run->stop) {
 		/* its last words may still be in the pipe */
 		run_until(run, NULL, 20000);
+		if (d->exited && exit_expected(run))
+			return 0;
+		if (run->failed)
+			return -1;
 		if (!d->exited && port_missing(run) != 0)
 			run_error(run, "the daemon does not listen on port %d",
 			    port_missing(run));
@@ -334,7 +404,10 @@ smtpd_stop(struct actor *a)
 	json_decref(d->log);
 }
 
-static const struct opt_kind smtpd_opts[] = { { NULL, OPT_WORD } };
+static const struct opt_kind smtpd_opts[] = {
+	{ "unready",	OPT_WORD },
+	{ NULL,		OPT_WORD }
+};
 
 const struct actor_kind actor_smtpd = {
 	.word = "smtpd",

@@ -64,20 +64,26 @@ session_new(struct actor *a, unsigned int n, struct steps *steps)
 }
 
 void
-session_free(struct session *s)
+vars_free(struct vars *vars)
 {
 	struct var *v;
 
-	TAILQ_REMOVE(&s->run->sessions, s, entry);
-	if (s->ch != NULL)
-		channel_free(s->ch);
-	event_free(s->timer);
-	while ((v = STAILQ_FIRST(&s->vars)) != NULL) {
-		STAILQ_REMOVE_HEAD(&s->vars, entry);
+	while ((v = STAILQ_FIRST(vars)) != NULL) {
+		STAILQ_REMOVE_HEAD(vars, entry);
 		free(v->name);
 		free(v->value);
 		free(v);
 	}
+}
+
+void
+session_free(struct session *s)
+{
+	TAILQ_REMOVE(&s->run->sessions, s, entry);
+	if (s->ch != NULL)
+		channel_free(s->ch);
+	event_free(s->timer);
+	vars_free(&s->vars);
 	buf_free(&s->held);
 	buf_free(&s->scratch);
 	buf_free(&s->trace);

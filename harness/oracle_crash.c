@@ -24,7 +24,7 @@ static const char *const last_words[] = {
 	"fatal:", "fatal ", "fatalx", "lost child", "lost processor", NULL
 };
 
-static int
+int
 exit_expected(const struct run *run)
 {
 	const struct expect *ex;

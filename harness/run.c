@@ -11,7 +11,7 @@
 
 const struct actor_kind *const actor_kinds[] = {
 	&actor_client, &actor_server, &actor_smtpd, &actor_dns, &actor_process,
-	&actor_http, NULL
+	&actor_http, &actor_filter, NULL
 };
 
 const struct oracle *const oracles[] = {
@@ -244,7 +244,7 @@ run_trace(struct run *run, struct session *s, const char *who,
 	if (s != NULL && ++s->ntrace > MAX_TRACE)
 		return;
 	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r') &&
-	    (dir[0] == 'C' || dir[0] == 'S') && len > 1)
+	    strchr("CSDFE", dir[0]) != NULL && len > 1)
 		len--;
 	l.t = now_us() - run->t0;
 	l.len = len;

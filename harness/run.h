@@ -16,6 +16,7 @@
 struct account;
 struct channel;
 struct parser;
+struct plugin_kind;
 struct reply;
 struct relay_hub;
 struct reports;
@@ -82,10 +83,12 @@ struct actor_kind {
 	/* all is over: was it needed? */
 	void		(*judge)(const struct actor *);
 	void		(*stop)(struct actor *);
+	/* of what smtpd starts: several blocks may have one name */
+	const struct plugin_kind *plugin;
 };
 
 extern const struct actor_kind actor_client, actor_server, actor_smtpd,
-    actor_dns, actor_process, actor_http;
+    actor_dns, actor_process, actor_http, actor_filter;
 extern const struct actor_kind *const actor_kinds[];	/* NULL-terminated */
 
 struct var {
@@ -181,6 +184,8 @@ struct daemon {
 	socklen_t	 addrlen;
 };
 
+TAILQ_HEAD(plugins, plugin);
+
 /* The one run context: a scenario against a target. */
 struct run {
 	const struct scenario *sc;
@@ -203,18 +208,23 @@ struct run {
 	json_t		*trace;
 	struct words	 secrets;
 	struct proc_waits *waits;
+	struct plugins	 plugins;	/* what smtpd starts and we play */
 	struct relay_hub *relay_hub;	/* of relay.c, NULL: none is expected */
 	struct reports	*reports;	/* of sanitizers, not judged yet */
 	const char	*verdict;	/* set when there is one before the end */
 	char		*reason;
 	int		 failed;
 	int		 stop;		/* SIGTERM, or a failure: end the dialogues */
+	int		 judging;	/* they are over */
 	uint64_t	 ready_us;	/* sandbox and daemon, wall time */
 	unsigned long	 nsessions, nsessions_done, ncommands, nreplies;
 	unsigned long	 nunheard;	/* clients that were never answered */
 	uint64_t	 progress;	/* when told last */
 	uint64_t	 look_again;	/* at the queue, not before */
 };
+
+/* oracle_crash.c: does the scenario say that the daemon ends by itself? */
+int	 exit_expected(const struct run *);
 
 /* actor_smtpd.c: the daemon's processes now, at most max; how many */
 int	 daemon_procs(struct proc *, int max);
@@ -258,6 +268,7 @@ void	 session_run(struct session *);		/* until it has to wait */
 void	 session_wake(void *);			/* for a channel: the same */
 void	 session_end(struct session *);
 void	 session_free(struct session *);
+void	 vars_free(struct vars *);
 int	 session_enter(struct session *, struct steps *, struct step *,
 	    uint64_t n);
 void	 session_say(struct session *, const char *, size_t);
@@ -274,7 +285,8 @@ void	 session_group(void *, const char *, const char *, size_t);
 
 /* What the steps are, by their first word; NULL-terminated. */
 extern const struct step_kind *const step_kinds[];
-extern const struct step_kind step_say, step_raw, step_hear;
+extern const struct step_kind step_say, step_raw, step_hear, step_err,
+    step_err_raw;
 
 /* Expectations of the whole run. */
 struct expect_kind {

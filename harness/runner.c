@@ -50,6 +50,7 @@ run_init(struct run *run, const struct scenario *sc,
 	run->t0 = now_us();
 	run->daemon.logfd = -1;
 	TAILQ_INIT(&run->actors);
+	TAILQ_INIT(&run->plugins);
 	TAILQ_INIT(&run->sessions);
 	STAILQ_INIT(&run->points);
 	STAILQ_INIT(&run->vars);
@@ -148,7 +149,7 @@ run_needs(struct run *run)
 	STAILQ_FOREACH(r, &run->sc->roles, entry) {
 		v = r->kind->word;
 		if (r->kind == &actor_server || r->kind == &actor_process ||
-		    r->kind == &actor_http)
+		    r->kind == &actor_http || r->kind->plugin != NULL)
 			return xasprintf("needs a daemon of our own (%s %s)", v,
 			    r->name);
 	}
@@ -221,7 +222,8 @@ has_relays(const struct run *run)
 	const struct role *r;
 
 	STAILQ_FOREACH(r, &run->sc->roles, entry)
-		if (r->kind == &actor_smtpd && strstr(r->text, "proc") != NULL)
+		if (r->kind->plugin != NULL || (r->kind == &actor_smtpd &&
+		    strstr(r->text, "proc") != NULL))
 			return 1;
 	return 0;
 }
@@ -545,7 +547,7 @@ finish_oracles(struct run *run)
 }
 
 static void
-unused_servers(struct run *run)
+judge_actors(struct run *run)
 {
 	const struct actor *a;
 
@@ -593,7 +595,7 @@ judge_whole(struct run *run)
 	STAILQ_FOREACH(ex, &run->sc->expects, entry)
 		if (ex->kind->check != NULL)
 			ex->kind->check(run, ex);
-	unused_servers(run);
+	judge_actors(run);
 	finish_oracles(run);
 	unused_knowns(run);
 }
@@ -650,6 +652,7 @@ play(struct run *run)
 		    WHOLE_TIME / 1000000);
 	if (run->verdict != NULL)
 		return;
+	run->judging = 1;
 	if (run->failed) {
 		/* often a crash is the reason: give it time to be told */
 		run_until(run, daemon_gone, CRASH_TIME);
@@ -762,7 +765,6 @@ run_free(struct run *run)
 {
 	struct actor *a;
 	struct point *p;
-	struct var *v;
 
 	end_sessions(run);
 	while ((a = TAILQ_FIRST(&run->actors)) != NULL) {
@@ -775,12 +777,7 @@ run_free(struct run *run)
 		STAILQ_REMOVE_HEAD(&run->points, entry);
 		free(p);
 	}
-	while ((v = STAILQ_FIRST(&run->vars)) != NULL) {
-		STAILQ_REMOVE_HEAD(&run->vars, entry);
-		free(v->name);
-		free(v->value);
-		free(v);
-	}
+	vars_free(&run->vars);
 	relay_close(run);
 	sanitizer_free(run);
 	account_free(run->account);

@@ -142,21 +142,40 @@ opts_check(struct parser *p, const struct role *role)
 	}
 }
 
+/* on POINT,POINT... */
+static void
+parse_on(struct parser *p, struct words *list)
+{
+	struct pos pos;
+	char *words, *one;
+
+	lex_skip(p, 0);
+	pos = lex_pos(p);
+	words = (char *)lex_word(p, "what begins the dialogue");
+	while ((one = strsep(&words, ",")) != NULL)
+		words_add(p, list, one, &pos);
+}
+
 static void
 parse_role(struct parser *p, const struct actor_kind *kind)
 {
 	struct role *role = arena_alloc(p->arena, sizeof(*role)), *other;
 
 	role->kind = kind;
+	STAILQ_INIT(&role->on);
 	STAILQ_INIT(&role->opts);
 	STAILQ_INIT(&role->steps);
 	lex_skip(p, 0);
 	role->pos = lex_pos(p);
 	role->name = lex_word(p, "a name");
 	STAILQ_FOREACH(other, &p->sc->roles, entry)
-		if (strcmp(other->name, role->name) == 0)
+		if (strcmp(other->name, role->name) == 0 &&
+		    (kind->plugin == NULL || other->kind != kind))
 			parse_fail(p, &role->pos, "the name %s stands twice: "
 			    "first on line %d", role->name, other->pos.line);
+	lex_skip(p, 0);
+	if (kind->plugin != NULL && lex_accept(p, "on"))
+		parse_on(p, &role->on);
 	parse_opts(p, &role->opts);
 	opts_check(p, role);
 	if (kind->raw)
@@ -451,6 +470,7 @@ default_dns(struct parser *p)
 	dns->name = "dns";
 	dns->pos.file = dns->textpos.file = p->path;
 	dns->text = "";
+	STAILQ_INIT(&dns->on);
 	STAILQ_INIT(&dns->opts);
 	STAILQ_INIT(&dns->steps);
 	actor_dns.check(p, dns);

@@ -74,6 +74,7 @@ struct role {
 	const struct actor_kind *kind;
 	const char	*name;
 	struct pos	 pos;
+	struct words	 on;		/* what begins it, for some kinds */
 	struct opts	 opts;
 	const char	*text;		/* raw block, for kinds that have one */
 	struct pos	 textpos;

@@ -141,6 +141,12 @@ parse_step(struct parser *p, struct steps *list)
 			parse_hear(p, list, &pos);
 			return;
 		}
+		if (who == 'E' && p->kind->plugin != NULL) {
+			st = step_new(p, list, how == '~' ? &step_err_raw :
+			    &step_err, &pos);
+			st->kind->parse(p, st);
+			return;
+		}
 		parse_fail(p, &pos, "\"%c%c\" in a %s block: expected \"%c:\" "
 		    "(said) or \"%c:\" (heard)", who, how, p->kind->word,
 		    p->kind->says, p->kind->hears);

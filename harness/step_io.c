@@ -5,6 +5,7 @@
 
 #include "channel.h"
 #include "parser.h"
+#include "plugin.h"
 #include "steps.h"
 
 static void
@@ -18,11 +19,17 @@ say_parse(struct parser *p, struct step *st)
 	vars_note(p, st->text, &pos);
 }
 
+/* A filter has a second channel, its standard error. */
 static void
-say_bytes(struct session *s, const char *data, size_t len)
+say_bytes(struct session *s, const struct step *st, const char *data,
+    size_t len)
 {
 	char who[2] = { s->actor->role->kind->says, '\0' };
 
+	if (st->kind == &step_err || st->kind == &step_err_raw) {
+		plugin_stderr(s, data, len);
+		return;
+	}
 	run_trace(s->run, s, s->label, who, data, len);
 	session_say(s, data, len);
 }
@@ -43,8 +50,10 @@ say_run(struct session *s, struct step *st)
 
 	if (s->phase == 0) {
 		b = session_expand(s, st->text);
-		buf_add(b, "\r\n", 2);
-		say_bytes(s, b->data, b->len);
+		if (s->actor->role->kind->plugin == NULL)
+			buf_addstr(b, "\r");
+		buf_addstr(b, "\n");
+		say_bytes(s, st, b->data, b->len);
 	}
 	return said(s);
 }
@@ -93,10 +102,10 @@ raw_run(struct session *s, struct step *st)
 
 	if (s->phase == 0) {
 		if (strlen(r->data) != r->len)
-			say_bytes(s, r->data, r->len);
+			say_bytes(s, st, r->data, r->len);
 		else {
 			b = session_expand(s, r->data);
-			say_bytes(s, b->data, b->len);
+			say_bytes(s, st, b->data, b->len);
 		}
 	}
 	return said(s);
@@ -108,6 +117,20 @@ const struct step_kind step_raw = {
 	.run = raw_run,
 	.timeout = say_timeout,
 	.says = 1,
+};
+
+const struct step_kind step_err = {
+	.word = "said on standard error",
+	.parse = say_parse,
+	.run = say_run,
+	.timeout = say_timeout,
+};
+
+const struct step_kind step_err_raw = {
+	.word = "raw on standard error",
+	.parse = raw_parse,
+	.run = raw_run,
+	.timeout = say_timeout,
 };
 
 static enum did
@@ -359,5 +382,7 @@ const struct step_kind *const step_kinds[] = {
 	&step_half_close, &step_tls, &step_segments, &step_auth,
 	&step_message, &step_receive, &step_sink, &step_repeat, &step_choose, &step_batch,
 	&step_set, &step_run_cmd, &step_output, &step_connection,
-	&step_answer, &step_when, NULL
+	&step_answer, &step_when,
+	&step_hold, &step_release, &step_exit, &step_kill, &step_close,
+	&step_deaf, NULL
 };
