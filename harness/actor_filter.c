@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "filter_line.h"
 #include "parser.h"
 #include "plugin.h"
 
@@ -9,39 +10,34 @@
 enum { F_KIND, F_VERSION, F_TIME, F_SUBSYSTEM, F_POINT, F_SID, F_TOKEN,
     F_PARAM };
 
-static const char *const phases[] = {
-	"connect", "helo", "ehlo", "starttls", "auth", "mail-from", "rcpt-to",
-	"data", "data-line", "rset", "quit", "noop", "help", "commit", NULL
-};
-
-static const char *const events[] = {
-	"link-connect", "link-disconnect", "link-greeting", "link-identify",
-	"link-tls", "link-auth", "tx-reset", "tx-begin", "tx-mail", "tx-rcpt",
-	"tx-envelope", "tx-data", "tx-commit", "tx-rollback",
-	"protocol-client", "protocol-server", "filter-report",
-	"filter-response", "timeout", "*", NULL
-};
-
 #define OUT	"smtp-out|"
 
+/* "*" is every event. */
 static int
-listed(const char *const *list, const char *word)
+is_event(const char *word)
 {
-	for (; *list != NULL; list++)
-		if (strcmp(*list, word) == 0)
-			return 1;
-	return 0;
+	return strcmp(word, "*") == 0 || filter_event(word) != -1;
 }
 
+static int
+is_out(const char *point)
+{
+	return strncmp(point, OUT, strlen(OUT)) == 0;
+}
+
+/* All names, for an error message. */
 static const char *
-join(struct parser *p, const char *const *list)
+names(struct parser *p, const struct filter_point *list, int n)
 {
 	const char *all = "";
 
-	for (; *list != NULL; list++)
-		all = list_add(p, all, *list);
+	for (; n > 0; n--, list++)
+		all = list_add(p, all, list->name);
 	return all;
 }
+
+#define PHASES(p)	names(p, filter_phases, PH_COUNT)
+#define EVENTS(p)	names(p, filter_events, EV_COUNT)
 
 static int
 filter_read(struct plugin_line *l)
@@ -87,36 +83,59 @@ filter_answer(const struct plugin_line *l, struct buf *b)
 		buf_addf(b, "filter-result|%s|%s|proceed\n", l->sid, l->token);
 }
 
-/* What the blocks listen to, each once, and the end of every session. */
+static int
+wants(const struct plugin *pl, const char *point)
+{
+	const struct plugin_seat *seat;
+	const struct word *w;
+
+	TAILQ_FOREACH(seat, &pl->seats, entry)
+		STAILQ_FOREACH(w, &seat->block->points, entry)
+			if (strcmp(w->text, point) == 0)
+				return 1;
+	return 0;
+}
+
+/*
+ * Events that some block listens to; registered twice they come twice.  The
+ * end of a session is always heard.
+ */
+static void
+enlist_events(const struct plugin *pl, struct buf *b, const char *prefix)
+{
+	char point[64];
+	int i, all, any = 0;
+
+	snprintf(point, sizeof(point), "%s*", prefix);
+	if ((all = wants(pl, point)))
+		buf_addf(b, "register|report|%s*\n", is_out(prefix) ? prefix :
+		    "smtp-in|");
+	for (i = 0; i < EV_COUNT && !all; i++) {
+		snprintf(point, sizeof(point), "%s%s", prefix,
+		    filter_events[i].name);
+		if (i == EV_LINK_DISCONNECT || !wants(pl, point))
+			continue;
+		any = 1;
+		buf_addf(b, "register|report|%s%s\n", is_out(prefix) ? "" :
+		    "smtp-in|", point);
+	}
+	snprintf(point, sizeof(point), "%slink-disconnect", prefix);
+	if (!all && (any || !is_out(prefix) || wants(pl, point)))
+		buf_addf(b, "register|report|%s%s\n", is_out(prefix) ? "" :
+		    "smtp-in|", point);
+}
+
 static void
 filter_enlist(const struct plugin *pl, struct buf *b)
 {
-	const struct plugin_seat *seat, *o;
-	const struct word *w, *v;
-	int out = 0, twice;
+	int i;
 
-	buf_addstr(b, "register|report|smtp-in|link-disconnect\n");
-	TAILQ_FOREACH(seat, &pl->seats, entry)
-		STAILQ_FOREACH(w, &seat->block->points, entry) {
-			twice = strcmp(w->text, "link-disconnect") == 0 ||
-			    strcmp(w->text, OUT "link-disconnect") == 0;
-			for (o = TAILQ_FIRST(&pl->seats); o != seat;
-			    o = TAILQ_NEXT(o, entry))
-				STAILQ_FOREACH(v, &o->block->points, entry)
-					twice |= strcmp(v->text, w->text) == 0;
-			out |= strncmp(w->text, OUT, strlen(OUT)) == 0;
-			if (twice)
-				continue;
-			if (listed(phases, w->text))
-				buf_addf(b, "register|filter|smtp-in|%s\n",
-				    w->text);
-			else
-				buf_addf(b, "register|report|%s%s\n",
-				    strncmp(w->text, OUT, strlen(OUT)) == 0 ?
-				    "" : "smtp-in|", w->text);
-		}
-	if (out)
-		buf_addstr(b, "register|report|" OUT "link-disconnect\n");
+	enlist_events(pl, b, "");
+	enlist_events(pl, b, OUT);
+	for (i = 0; i < PH_COUNT; i++)
+		if (wants(pl, filter_phases[i].name))
+			buf_addf(b, "register|filter|smtp-in|%s\n",
+			    filter_phases[i].name);
 	buf_addstr(b, "register|ready\n");
 }
 
@@ -139,19 +158,19 @@ filter_point(struct parser *p, const struct pos *pos, const char *text)
 	const char *out = pattern_after(p, text, "|" OUT);
 
 	if (strncmp(text, "filter|", 7) == 0) {
-		if (listed(phases, in))
+		if (filter_phase(in) != -1)
 			return in;
 		parse_fail(p, pos, "expected filter|*|smtp-in|PHASE, PHASE "
-		    "one of %s", join(p, phases));
+		    "one of %s", PHASES(p));
 	}
 	if (strncmp(text, "report|", 7) == 0) {
-		if (listed(events, in))
+		if (is_event(in))
 			return in;
-		if (listed(events, out))
+		if (is_event(out))
 			return arena_printf(p->arena, OUT "%s", out);
 		parse_fail(p, pos, "expected report|*|smtp-in|EVENT or "
 		    "report|*|smtp-out|EVENT, EVENT one of %s",
-		    join(p, events));
+		    EVENTS(p));
 	}
 	parse_fail(p, pos, "expected filter|... or report|...: other lines are "
 	    "heard in a manual block");
@@ -162,13 +181,13 @@ filter_on(struct parser *p, const struct pos *pos, const char *word)
 {
 	const char *event = word;
 
-	if (strncmp(word, OUT, strlen(OUT)) == 0)
+	if (is_out(word))
 		event += strlen(OUT);
-	if (listed(events, event) || listed(phases, word))
+	if (is_event(event) || filter_phase(word) != -1)
 		return word;
 	parse_fail(p, pos, "unknown point \"%s\": expected one of %s %s, or "
-	    "one of the latter as smtp-out|EVENT", word, join(p, phases),
-	    join(p, events));
+	    "one of the latter as smtp-out|EVENT", word, PHASES(p),
+	    EVENTS(p));
 }
 
 static void
@@ -202,6 +221,7 @@ const struct actor_kind actor_filter = {
 	.hear_timeout = plugin_hear_timeout,
 	.prepare = plugin_prepare,
 	.start = plugin_started,
+	.said = plugin_said,
 	.done = plugin_done,
 	.judge = plugin_judge,
 	.stop = plugin_stop,

@@ -67,12 +67,31 @@ trace(struct plugin *pl, struct session *s, const char *dir, const char *text,
 		run_trace(pl->run, NULL, pl->name, dir, text, len);
 }
 
+/* For whoever waits until it is ready. */
+static void
+look_for_ready(struct plugin *pl, const char *text, size_t len)
+{
+	static const char ready[] = "register|ready\n";
+
+	if (!pl->ready && memmem(text, len, ready, sizeof(ready) - 1) != NULL)
+		pl->ready = 1;
+}
+
+void
+plugin_said(struct session *s, const char *text, size_t len)
+{
+	const struct inst *in = s->state;
+
+	look_for_ready(in->seat->plugin, text, len);
+}
+
 /* What goes by itself; a line, or several at once. */
 static void
 say(struct plugin *pl, struct session *s, const char *text, size_t len)
 {
 	if (len == 0 || pl->quit)
 		return;
+	look_for_ready(pl, text, len);
 	trace(pl, s, "F", text, len);
 	channel_write(pl->ch, text, len);
 }
@@ -732,7 +751,7 @@ plugin_unready(const struct run *run)
 	struct buf b = { 0 };
 
 	TAILQ_FOREACH(pl, &run->plugins, entry)
-		if (pl->ch == NULL || !pl->enlisted || pl->manual)
+		if (!pl->ready)
 			buf_addf(&b, "; %s has not %s", pl->name,
 			    pl->ch == NULL ? "been started" : "registered");
 	return b.data == NULL ? xstrdup("") : b.data;

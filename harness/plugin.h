@@ -97,7 +97,8 @@ struct plugin {
 	unsigned int	 ninsts;
 	size_t		 ntrace;
 	int		 manual;	/* as long as that block is held */
-	int		 enlisted;
+	int		 enlisted;	/* or will by itself */
+	int		 ready;		/* it has registered */
 	int		 deaf;
 	int		 quit;		/* we have ended it */
 };
@@ -109,6 +110,7 @@ enum did plugin_hear(struct session *, struct step *);
 enum did plugin_hear_timeout(struct session *, struct step *);
 int	 plugin_prepare(struct actor *);
 int	 plugin_started(struct actor *);
+void	 plugin_said(struct session *, const char *, size_t);
 void	 plugin_done(struct session *);
 void	 plugin_stop(struct actor *);
 extern const struct opt_kind plugin_opts[];

@@ -204,7 +204,7 @@ relay_main(int argc, char **argv)
 	}
 	ctl = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (ctl == -1 || connect(ctl, (struct sockaddr *)&sun, len) == -1)
-		relay_fail("the run does not listen");
+		relay_fail("nobody plays a filter or table here");
 	if (x)
 		command_start(&c, argv + 3);
 	relay_attach(ctl, argv[1 + x], &c);

@@ -373,7 +373,8 @@ track_unanswered(struct smtp_track *t)
 	const struct channel *ch = t->s->ch;
 
 	if (p == NULL || t->closing || t->s->ended || ch == NULL ||
-	    ch->end == END_NONE || t->s->run->failed)
+	    ch->end == END_NONE || t->s->run->failed ||
+	    exit_expected(t->s->run))
 		return;
 	oracle_object(t->s->run, &oracle_replies, t->s->label,
 	    "%zu without a reply when the daemon closed, first: %s",

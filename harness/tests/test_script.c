@@ -13,6 +13,8 @@
 
 #define HEAD	"scenario \"x\"\n"
 #define CLIENT(steps) HEAD "client c {\n" steps "\n}\n"
+#define FILTER(steps) HEAD "filter f {\n" steps "\n}\n"
+#define ASKED "  D: filter|*|smtp-in|quit|$sid|$token\n"
 
 /* A mistake, where it is, and a part of what is said about it. */
 static const struct {
@@ -96,6 +98,27 @@ static const struct {
 	{ CLIENT("  connection 1 {\n  }"), "f:3:14", "in a server block" },
 	{ CLIENT("  run"), "f:3:6", "expected a command" },
 	{ CLIENT("  sink web"), "f:3:8", "sink smtp" },
+	{ CLIENT("  hold"), "f:3:3", "only in filter and table" },
+	{ CLIENT("  E: x"), "f:3:3", "\"E:\" in a client block" },
+	{ FILTER(""), "f:2:8", "what it listens to" },
+	{ FILTER("  D: filter|*|smtp-in|comit|$sid"), "f:3:3", "PHASE one of" },
+	{ FILTER("  D: filter|*|smtp-out|commit|$sid"), "f:3:3",
+	    "PHASE one of" },
+	{ FILTER("  D: report|*|smtp-in|tx-commmit|$sid"), "f:3:3",
+	    "EVENT one of" },
+	{ FILTER("  D: config|ready"), "f:3:3", "manual block" },
+	{ FILTER("  D: filter|*|smtp-in|quit|*{}"), "f:3:28", "*{NAME}" },
+	{ FILTER("  D: filter|*|smtp-in|quit|$late"), "f:3:6", "undefined" },
+	{ FILTER(ASKED "  F: <exit x>"), "f:4:12", "a number or a range" },
+	{ FILTER(ASKED "  F: <kill BILL>"), "f:4:12", "unknown signal" },
+	{ FILTER(ASKED "  F: <close door>"), "f:4:13", "stdin, stdout" },
+	{ FILTER(ASKED "  S: 220"), "f:4:3", "\"S:\" in a filter block" },
+	{ HEAD "filter f on dinner {\n}\n", "f:2:13", "unknown point" },
+	{ HEAD "filter f on quit manual {\n}\n", "f:2:8", "no \"on\"" },
+	{ HEAD "filter f manual {\n}\nfilter f on quit {\n}\n", "f:4:8",
+	    "stands alone" },
+	{ HEAD "filter f on quit {\n}\nclient f {\n}\n", "f:4:8",
+	    "stands twice" },
 };
 
 static void
