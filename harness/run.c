@@ -93,9 +93,14 @@ static void
 note_failure(struct run *run, const struct pos *pos, const char *actor,
     const char *oracle, const char *expected, const char *got)
 {
-	json_t *j = json_object();
-	char *where = pos_text(pos);
+	json_t *j;
+	char *where;
 
+	/* what comes of a set-up that went wrong is nobody's fault */
+	if (run->verdict != NULL)
+		return;
+	j = json_object();
+	where = pos_text(pos);
 	json_object_set_new(j, "t",
 	    json_integer((json_int_t)(now_us() - run->t0)));
 	json_object_set_new(j, "where", string(where));

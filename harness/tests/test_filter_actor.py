@@ -29,7 +29,8 @@ FINE = "F: filter-result|$sid|$token|proceed"
 
 
 def lines(result):
-    return [t["text"] for t in result.end["transcript"]
+    return [t["text"] for t in sorted(result.end["transcript"],
+                                      key=lambda t: t["t"])
             if t["actor"].startswith("f")]
 
 
@@ -188,7 +189,6 @@ filter f on data-line {
 }
 expect delivered 1
 """)
-    print(lines(result))
     sizes = [line.count("filter-dataline|") for line in lines(result)
              if line.startswith("filter-dataline")]
     assert sizes[0] == 2 and sizes[1] > 4 and set(sizes[2:]) == {1}
