@@ -14,6 +14,7 @@
 #define MAX_TOLD	10
 /* Sessions that are remembered; without link-disconnect none would ever go. */
 #define MAX_GONE	4096
+#define MAX_COMMITS	4096
 #define MAX_ALIVE	65536
 #define NEWEST		7	/* 0.7 */
 
@@ -102,6 +103,7 @@ filter_judge_new(const char *name, const struct filter_facts *facts,
 	RB_INIT(&j->sessions);
 	TAILQ_INIT(&j->alive);
 	TAILQ_INIT(&j->gone);
+	TAILQ_INIT(&j->commits);
 	j->told = xcalloc(rule_count(), 1);
 	j->applies = xcalloc(rule_count(), 1);
 	set_daemon(j, facts->daemon);
@@ -109,16 +111,27 @@ filter_judge_new(const char *name, const struct filter_facts *facts,
 }
 
 static void
-data_reset(struct data *d)
+lines_free(struct data_lines *lines)
 {
 	struct data_line *l;
 
-	while ((l = STAILQ_FIRST(&d->lines)) != NULL) {
-		STAILQ_REMOVE_HEAD(&d->lines, entry);
+	while ((l = STAILQ_FIRST(lines)) != NULL) {
+		STAILQ_REMOVE_HEAD(lines, entry);
 		free(l);
 	}
+}
+
+/* What the next in the chain has not had yet outlives the message. */
+static void
+data_reset(struct data *d)
+{
+	struct data_lines sent = d->sent;
+
+	lines_free(&d->lines);
 	memset(d, 0, sizeof(*d));
 	STAILQ_INIT(&d->lines);
+	STAILQ_INIT(&d->sent);
+	STAILQ_CONCAT(&d->sent, &sent);
 }
 
 static void
@@ -143,6 +156,7 @@ fsession_free(struct filter_judge *j, struct fsession *s)
 	}
 	RB_REMOVE(fsessions, &j->sessions, s);
 	data_reset(&s->data);
+	lines_free(&s->data.sent);
 	asked_reset(&s->asked);
 	free(s->client);
 	free(s->server);
@@ -154,11 +168,16 @@ void
 filter_judge_free(struct filter_judge *j)
 {
 	struct fsession *s;
+	struct commit *c;
 
 	if (j == NULL)
 		return;
 	while ((s = RB_MIN(fsessions, &j->sessions)) != NULL)
 		fsession_free(j, s);
+	while ((c = TAILQ_FIRST(&j->commits)) != NULL) {
+		TAILQ_REMOVE(&j->commits, c, entry);
+		free(c);
+	}
 	filter_line_free(&j->line);
 	buf_free(&j->raw);
 	free((char *)(uintptr_t)j->facts.admd);
@@ -258,7 +277,8 @@ ask(struct judging *g, unsigned sides, int malformed)
 		return;
 	for (i = 0; i < nitems(tables); i++)
 		for (r = tables[i]; r->pub.id != NULL; r++, n++) {
-			if (!(r->on & (unsigned)g->on) || !j->applies[n] ||
+			if (!(r->on & (unsigned)g->on) ||
+			    ((r->on & IN_ONLY) && s != NULL && s->out) || !j->applies[n] ||
 			    (malformed && !(r->on & ON_MALFORMED)) ||
 			    !(sides & (tables[i] == rules_filter ?
 			    JUDGE_FILTER : JUDGE_DAEMON)))
@@ -272,8 +292,8 @@ ask(struct judging *g, unsigned sides, int malformed)
 
 /* --- sessions ------------------------------------------------------------- */
 
-static struct fsession *
-fsession_find(struct filter_judge *j, uint64_t id)
+struct fsession *
+judge_session(struct filter_judge *j, uint64_t id)
 {
 	struct fsession key;
 
@@ -292,6 +312,7 @@ fsession_new(struct filter_judge *j, const struct filter_line *fl)
 	s->last = s->before = -1;
 	s->asked.phase = -1;
 	STAILQ_INIT(&s->data.lines);
+	STAILQ_INIT(&s->data.sent);
 	RB_INSERT(fsessions, &j->sessions, s);
 	TAILQ_INSERT_TAIL(&j->alive, s, age);
 	if (++j->nalive > MAX_ALIVE)
@@ -330,6 +351,7 @@ saw_client(struct judging *g)
 
 	keep(&s->client, g->fl->field[0]);
 	s->answered = s->responded = s->rejected = s->rcpted = 0;
+	s->commits = 0;
 }
 
 static void
@@ -411,6 +433,25 @@ saw_end(struct judging *g)
 }
 
 static void
+saw_commit(struct judging *g)
+{
+	struct filter_judge *j = g->j;
+	struct commit *c;
+
+	saw_end(g);
+	if (j->ncommits < MAX_COMMITS) {
+		c = xcalloc(1, sizeof(*c));
+		j->ncommits++;
+	} else {
+		c = TAILQ_FIRST(&j->commits);
+		TAILQ_REMOVE(&j->commits, c, entry);
+	}
+	c->msgid = (uint32_t)strtoul(g->fl->field[0], NULL, 16);
+	c->size = strtoul(g->fl->field[1], NULL, 10);
+	TAILQ_INSERT_TAIL(&j->commits, c, entry);
+}
+
+static void
 saw_reset(struct judging *g)
 {
 	memset(&g->s->tx, 0, sizeof(g->s->tx));
@@ -428,6 +469,7 @@ saw_response(struct judging *g)
 	for (i = 0; i < nitems(names); i++)
 		if (names[i] != NULL && strcmp(names[i], phase) == 0)
 			g->s->responded = (int)i + 1;
+	g->s->asked.responded = 1;
 	g->s->rejected = strcmp(decision, "reject") == 0 ||
 	    strcmp(decision, "disconnect") == 0;
 }
@@ -449,7 +491,7 @@ static void (*const saw[EV_COUNT])(struct judging *) = {
 	[EV_TX_RCPT] = saw_rcpt,
 	[EV_TX_ENVELOPE] = saw_envelope,
 	[EV_TX_DATA] = saw_data,
-	[EV_TX_COMMIT] = saw_end,
+	[EV_TX_COMMIT] = saw_commit,
 	[EV_TX_ROLLBACK] = saw_end,
 	[EV_PROTOCOL_CLIENT] = saw_client,
 	[EV_PROTOCOL_SERVER] = saw_server,
@@ -500,10 +542,31 @@ header_line(const char *text, size_t len, int first)
 }
 
 static void
+line_add(struct data_lines *lines, const char *text, size_t len)
+{
+	struct data_line *l = xcalloc(1, sizeof(*l) + len + 1);
+
+	l->len = len;
+	memcpy(l->text, text, len);
+	STAILQ_INSERT_TAIL(lines, l, entry);
+}
+
+static void
+line_drop(struct data_lines *lines)
+{
+	struct data_line *l = STAILQ_FIRST(lines);
+
+	if (l == NULL)
+		return;
+	STAILQ_REMOVE_HEAD(lines, entry);
+	free(l);
+}
+
+static void
 data_in(struct judging *g)
 {
 	struct data *d = &g->s->data;
-	struct data_line *l;
+	struct fsession *before;
 	const char *text = g->fl->field[0];
 	size_t len = g->fl->lastlen;
 
@@ -520,12 +583,15 @@ data_in(struct judging *g)
 	d->in_odd |= !d->in_body && !d->in_end &&
 	    !header_line(text, len, d->nin == 1);
 	g->j->seen.datalines++;
-	if (!g->j->facts.identity)
-		return;
-	l = xcalloc(1, sizeof(*l) + len + 1);
-	l->len = len;
-	memcpy(l->text, text, len);
-	STAILQ_INSERT_TAIL(&d->lines, l, entry);
+	if (d->nin == 1)
+		d->spam = strcmp(text, "X-Spam: Yes") == 0;
+	if (d->in_end)
+		g->s->tx.junk = 0;
+	if (g->j->facts.identity)
+		line_add(&d->lines, text, len);
+	if (g->j->before != NULL &&
+	    (before = judge_session(g->j->before, g->s->id)) != NULL)
+		line_drop(&before->data.sent);
 }
 
 static void
@@ -542,7 +608,7 @@ model_request(struct judging *g)
 		return;
 	}
 	g->j->seen.requests++;
-	s->data.commits += phase == PH_COMMIT;
+	s->commits += phase == PH_COMMIT;
 	asked_reset(a);
 	a->phase = phase;
 	a->open = 1;
@@ -557,9 +623,10 @@ model_request(struct judging *g)
 static void
 junk(struct fsession *s)
 {
-	if (s->asked.phase == PH_RCPT_TO || s->asked.phase == PH_DATA)
+	if (s->tx.open || s->asked.phase == PH_RCPT_TO ||
+	    s->asked.phase == PH_DATA)
 		s->tx.junk = 1;
-	else if (s->asked.phase != PH_RSET || !s->tx.open)
+	else
 		s->junk = 1;
 }
 
@@ -610,10 +677,10 @@ model_dataline(struct judging *g)
 	d->out_body |= len == 0;
 	l = STAILQ_FIRST(&d->lines);
 	if (l != NULL && (g->j->facts.identity == IDENTITY_ALL ||
-	    d->out_body || line_is(l, text, len))) {
-		STAILQ_REMOVE_HEAD(&d->lines, entry);
-		free(l);
-	}
+	    d->out_body || line_is(l, text, len)))
+		line_drop(&d->lines);
+	if (g->j->keeps)
+		line_add(&d->sent, text, len);
 }
 
 /* --- the model: handshake ------------------------------------------------- */
@@ -750,7 +817,7 @@ filter_judge_line(struct filter_judge *j, char dir, uint64_t usec,
 	g.len = len;
 	g.terminated = terminated;
 	if (fl->reqid != NULL)
-		g.s = fsession_find(j, fl->id);
+		g.s = judge_session(j, fl->id);
 	if (!bad && g.s == NULL &&
 	    (fl->kind == FILTER_REPORT || fl->kind == FILTER_REQUEST))
 		g.s = fsession_new(j, fl);
@@ -810,6 +877,25 @@ filter_judge_exit(struct filter_judge *j, uint64_t usec, int status)
 }
 
 void
+filter_judge_after(struct filter_judge *j, struct filter_judge *other)
+{
+	j->before = other;
+	other->keeps = 1;
+}
+
+void
+filter_judge_stored(struct filter_judge *j, uint64_t usec, uint32_t msgid,
+    size_t len)
+{
+	struct judging g;
+
+	moment(&g, j, ON_STORED, usec);
+	g.msgid = msgid;
+	g.grown = len;
+	ask(&g, JUDGE_DAEMON, 0);
+}
+
+void
 filter_judge_resource(struct filter_judge *j, uint64_t usec, const char *what,
     unsigned long base, unsigned long now, unsigned long allowed)
 {
@@ -831,7 +917,7 @@ filter_judge_spare(struct filter_judge *j, uint64_t session)
 
 	if (session == 0)
 		j->spared = 1;
-	else if ((s = fsession_find(j, session)) != NULL)
+	else if ((s = judge_session(j, session)) != NULL)
 		s->spared = 1;
 }
 

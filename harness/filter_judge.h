@@ -24,6 +24,7 @@ struct filter_facts {
 	uint64_t	 owed;		/* us in which an answer is due; 0: ever */
 	int		 identity;	/* F24: IDENTITY_ALL, ... */
 	unsigned	 others;	/* in a chain: OTHERS_BEFORE, ... */
+	unsigned	 entries;	/* S18: in so many chains; 0: one */
 	int		 child;		/* filter_judge_exit() is going to be called */
 };
 
@@ -64,6 +65,11 @@ void	 filter_judge_time(struct filter_judge *, uint64_t usec);
 void	 filter_judge_eof(struct filter_judge *, char dir, uint64_t usec);
 /* The filter is gone, with this wait(2) status. */
 void	 filter_judge_exit(struct filter_judge *, uint64_t usec, int status);
+/* S47: in a chain it stands right after the other; not NULL. */
+void	 filter_judge_after(struct filter_judge *, struct filter_judge *other);
+/* S39: of this message so many bytes lie in the queue, or arrived. */
+void	 filter_judge_stored(struct filter_judge *, uint64_t usec,
+	    uint32_t msgid, size_t);
 /*
  * It has more of something ("descriptors", "threads", "kB") than it had before
  * so many sessions: F31 when that is more than allowed.

@@ -29,6 +29,9 @@
 #define ON_EXIT		0x0800
 #define ON_END		0x1000
 #define ON_RESOURCE	0x2000
+#define ON_STORED	0x4000
+#define ON_WIRE		0x8000
+#define IN_ONLY		0x10000	/* with the others: not for smtp-out */
 #define ON_DAEMON	(ON_CONFIG | ON_REPORT | ON_REQUEST)
 #define ON_FILTER	(ON_REGISTER | ON_RESULT | ON_DATALINE)
 
@@ -43,6 +46,7 @@ STAILQ_HEAD(data_lines, data_line);
 struct asked {
 	int		 phase;		/* -1: none yet */
 	int		 open;		/* no answer yet */
+	int		 responded;	/* its filter-response came */
 	int		 told;		/* that it is late */
 	uint64_t	 token, since;
 	char		*param;		/* its last field */
@@ -67,12 +71,12 @@ struct data {
 	uint64_t	 token, since;	/* of its last line in */
 	unsigned long	 nin, nout;
 	int		 told;
-	int		 received;	/* the header began with smtpd's own */
+	int		 spam;		/* it began with X-Spam */
 	int		 cr, unstuffed;	/* a line in had a CR, .x */
 	int		 in_body, out_body; /* the header is over */
 	int		 in_odd;	/* and was none to begin with */
-	int		 commits;	/* commit was asked since */
 	struct data_lines lines;	/* not come back yet, for an identity */
+	struct data_lines sent;		/* not come to the next in the chain yet */
 };
 
 enum { OUT_NONE, OUT_IN, OUT_OUT };	/* which subsystem */
@@ -97,6 +101,7 @@ struct fsession {
 	int		 answered;	/* a protocol-server came since the client's */
 	int		 responded;	/* a filter-response came since: its phase + 1 */
 	int		 rejected;	/* and it was a reject or disconnect */
+	int		 commits;	/* commit was asked since */
 	int		 rcpted;	/* tx-rcpt came since the client's line */
 	char		*identity;	/* what the EHLO asked is about */
 	int		 identified;	/* link-identify since the last TLS */
@@ -113,6 +118,14 @@ TAILQ_HEAD(fsession_list, fsession);
 RB_PROTOTYPE(fsessions, fsession, entry, fsession_cmp)
 
 #define MAX_TOKENS	16
+
+/* A tx-commit, until somebody knows what was stored. */
+struct commit {
+	TAILQ_ENTRY(commit) entry;
+	uint32_t	 msgid;
+	size_t		 size;
+};
+TAILQ_HEAD(commits, commit);
 
 struct filter_judge {
 	char		*name;
@@ -141,6 +154,10 @@ struct filter_judge {
 	unsigned char	*told;		/* how often, by rule */
 	unsigned char	*applies;	/* to this version of the daemon, by rule */
 	unsigned long	 nstderr;
+	struct commits	 commits;
+	unsigned long	 ncommits;
+	struct filter_judge *before;	/* in a chain, or NULL */
+	int		 keeps;		/* somebody is after it: keep sent lines */
 	uint64_t	 now;
 	int		 eof_d, eof_f, exited, spared, over;
 };
@@ -155,7 +172,8 @@ struct judging {
 	int		 terminated;
 	int		 on;		/* the one ON_* bit */
 	int		 status;	/* ON_EXIT */
-	unsigned long	 base, grown;	/* ON_RESOURCE */
+	unsigned long	 base, grown;	/* ON_RESOURCE; ON_STORED: bytes */
+	uint32_t	 msgid;		/* ON_STORED */
 	char		 dir;
 	const struct rule *rule;
 };
@@ -177,6 +195,11 @@ int	 asks(const struct judging *, int phase);
 /* Every session that is not spared. */
 void	 each_session(struct judging *, void (*)(struct judging *));
 
+struct fsession *judge_session(struct filter_judge *, uint64_t id);
+/* The client's last line is the command of this phase; "." for commit. */
+int	 client_said(const struct fsession *, int phase);
+/* smtpd's last reply begins so. */
+int	 server_said(const struct fsession *, const char *code);
 /* Is it one of a message's header, the first of it? */
 int	 header_line(const char *, size_t, int first);
 /* A key of config lines: its place, from 1; 0: smtpd has no such. */
