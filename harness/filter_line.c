@@ -24,7 +24,7 @@ const struct filter_point filter_events[EV_COUNT] = {
 	[EV_PROTOCOL_SERVER] = { "protocol-server", 1, 1 },
 	[EV_FILTER_REPORT] = { "filter-report", 3, 3 },
 	[EV_FILTER_RESPONSE] = { "filter-response", 2, 3 },
-	[EV_TIMEOUT] = { "timeout", 0, 0 },
+	[EV_TIMED_OUT] = { "timeout", 0, 0 },
 };
 
 const struct filter_point filter_phases[PH_COUNT] = {

@@ -197,7 +197,9 @@ f13(struct judging *g)
 	int phase = token_phase(g->j, g->fl->tok);
 
 	if (g->on == ON_DATALINE) {
-		if (phase != -1 && (phase != PH_DATA_LINE || !g->s->data.in))
+		/* lines may be on their way when the client goes */
+		if (phase != -1 && (phase != PH_DATA_LINE ||
+		    (!g->s->data.in && !g->s->gone)))
 			object(g, "no message is being filtered: %.80s",
 			    g->raw);
 		return;
@@ -349,7 +351,8 @@ line_differs(const struct judging *g)
 {
 	const struct data_line *l;
 
-	if (g->s == NULL || g->j->facts.identity == 0 || g->s->data.out_end ||
+	if (g->s == NULL || g->s->gone || g->j->facts.identity == 0 ||
+	    g->s->data.out_end ||
 	    token_phase(g->j, g->fl->tok) != PH_DATA_LINE)
 		return 0;
 	if (g->j->facts.identity == IDENTITY_ADDS && !g->s->data.out_body)

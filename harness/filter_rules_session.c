@@ -115,7 +115,7 @@ s13(struct judging *g)
 		if (s->count[EV_PROTOCOL_SERVER] > 0 && !s->starttls)
 			object(g, "link-tls, and no STARTTLS was answered 220");
 	} else if (s->starttls && g->fl->point != EV_LINK_DISCONNECT &&
-	    g->fl->point != EV_TIMEOUT)
+	    g->fl->point != EV_TIMED_OUT)
 		object(g, "%s between STARTTLS and link-tls", g->fl->name);
 	else if (IS_EVENT(g, EV_TX_BEGIN) && hears(g, EV_LINK_IDENTIFY) &&
 	    s->count[EV_LINK_TLS] > 0 && !s->identified)
@@ -335,7 +335,7 @@ s21(struct judging *g)
 			    s->auth == 'p' ? "pass" :
 			    s->auth == 'f' ? "fail" : "error");
 	} else if (g->fl->point != EV_LINK_DISCONNECT &&
-	    g->fl->point != EV_TIMEOUT)
+	    g->fl->point != EV_TIMED_OUT)
 		object(g, "%s between link-auth and the reply", g->fl->name);
 }
 
@@ -359,7 +359,7 @@ s43(struct judging *g)
 {
 	int ev = g->fl->point;
 
-	if (g->s->count[EV_TIMEOUT] > 0 && (g->on == ON_REQUEST ?
+	if (g->s->count[EV_TIMED_OUT] > 0 && (g->on == ON_REQUEST ?
 	    ev != PH_DATA_LINE : ev != EV_TX_ROLLBACK && ev != EV_TX_RESET &&
 	    ev != EV_LINK_DISCONNECT))
 		object(g, "%s after timeout", g->fl->name);

@@ -40,6 +40,10 @@ struct sandbox_spec {
 	const char	*setid;		/* words PATH:OWNER:GROUP:MODE, files below /usr that
 					 * get these inside, as "setid" of a target; or NULL */
 	int		 userns;	/* in a user namespace even for root */
+	int		 bare;		/* the host's files as they are, in the current
+					 * directory; only processes and, unless
+					 * hostnet, the network are apart */
+	int		 hostnet;
 };
 
 enum sandbox_what {
@@ -72,6 +76,8 @@ struct sandbox_cmd {
  * missing and what to do.
  */
 int	 sandbox_probe(char *err, size_t errlen);
+/* The same for one of that kind. */
+int	 sandbox_try(const struct sandbox_spec *, char *err, size_t errlen);
 
 /*
  * Move the calling (single-threaded, forked for the purpose) process into a new

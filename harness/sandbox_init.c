@@ -327,8 +327,6 @@ init_main(int ctl, int ev)
 	in.sig = sigchld_fd();
 	/* Dumps would fill the tmpfs; the backtrace is made while it lives. */
 	setrlimit(RLIMIT_CORE, &no_core);
-	if (chdir("/") == -1)
-		err(1, "chdir");
 	loop(&in);
 	_exit(0);
 }

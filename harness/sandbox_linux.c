@@ -27,6 +27,7 @@
 
 #define NAMESPACES	(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | \
 			    CLONE_NEWUTS | CLONE_NEWPID)
+#define BARE_NAMESPACES	(CLONE_NEWNS | CLONE_NEWPID)
 
 struct sandbox {
 	pid_t		 init;		/* in our own pid namespace */
@@ -127,11 +128,15 @@ static int
 namespaces(const struct sandbox_spec *spec, const struct why *w)
 {
 	pid_t	 parent = getppid();
+	int	 flags = NAMESPACES;
 
+	if (spec->bare)
+		flags = BARE_NAMESPACES | (spec->hostnet ? 0 : CLONE_NEWNET);
 	if (geteuid() != 0 || spec->userns) {
-		if (userns_enter(NAMESPACES, w) == -1)
+		if ((spec->bare ? userns_enter_self(flags, w) :
+		    userns_enter(flags, w)) == -1)
 			return -1;
-	} else if (unshare(NAMESPACES) == -1) {
+	} else if (unshare(flags) == -1) {
 		if (errno == EPERM)
 			return sb_fail(w, "this root may not make namespaces: "
 			    "start the container with --privileged, or with "
@@ -153,7 +158,7 @@ namespaces(const struct sandbox_spec *spec, const struct why *w)
 
 /* Pid 1: /proc can be mounted only from within the pid namespace. */
 static void __attribute__((noreturn))
-init_start(int ctl, int ev)
+init_start(const struct sandbox_spec *spec, int ctl, int ev)
 {
 	struct {
 		struct sb_reply	 reply;
@@ -165,8 +170,8 @@ init_start(int ctl, int ev)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "sandbox-init");
 	setsid();
-	m.reply.error = root_proc(&w) == -1 ||
-	    root_pivot(&w) == -1;
+	m.reply.error = spec->bare ? root_bare(&w) == -1 :
+	    root_proc(&w) == -1 || root_pivot(&w) == -1;
 	if (send(ctl, &m, sizeof(m), MSG_NOSIGNAL) == -1 || m.reply.error)
 		_exit(1);
 	init_main(ctl, ev);
@@ -174,7 +179,8 @@ init_start(int ctl, int ev)
 
 /* Start init and follow it into the new root. */
 static int
-init_fork(struct sandbox *sb, const struct why *w)
+init_fork(struct sandbox *sb, const struct sandbox_spec *spec,
+    const struct why *w)
 {
 	struct {
 		struct sb_reply	 reply;
@@ -191,7 +197,7 @@ init_fork(struct sandbox *sb, const struct why *w)
 	if (sb->init == 0) {
 		close(ctl[0]);
 		close(ev[0]);
-		init_start(ctl[1], ev[1]);
+		init_start(spec, ctl[1], ev[1]);
 	}
 	close(ctl[1]);
 	close(ev[1]);
@@ -203,7 +209,7 @@ init_fork(struct sandbox *sb, const struct why *w)
 		return sb_fail(w, "the sandbox's init died");
 	if (m.reply.error)
 		return sb_fail(w, "%s", m.text);
-	if (chdir("/") == -1)
+	if (!spec->bare && chdir("/") == -1)
 		return sb_fail(w, "chdir: %s", strerror(errno));
 	return 0;
 }
@@ -218,8 +224,10 @@ sandbox_enter(const struct sandbox_spec *spec, char *err, size_t errlen)
 	sb->ctl = sb->ev = sb->init = -1;
 	sb->in = xcalloc(1, sizeof(*sb->in) + SB_TEXT_MAX);
 	sb->reply = xcalloc(1, sizeof(*sb->reply) + SB_TEXT_MAX + 1);
-	if (namespaces(spec, &w) == 0 && net_up(&w) == 0 &&
-	    root_build(spec, &w) == 0 && init_fork(sb, &w) == 0)
+	if (namespaces(spec, &w) == 0 &&
+	    (spec->hostnet || net_up(&w) == 0) &&
+	    (spec->bare || root_build(spec, &w) == 0) &&
+	    init_fork(sb, spec, &w) == 0)
 		return sb;
 	sandbox_close(sb);
 	return NULL;
@@ -229,6 +237,13 @@ int
 sandbox_probe(char *err, size_t errlen)
 {
 	static const struct sandbox_spec spec = { 0 };
+
+	return sandbox_try(&spec, err, errlen);
+}
+
+int
+sandbox_try(const struct sandbox_spec *spec, char *err, size_t errlen)
+{
 	struct sandbox	*sb;
 	ssize_t		 n;
 	size_t		 len = 0;
@@ -240,7 +255,7 @@ sandbox_probe(char *err, size_t errlen)
 		return -1;
 	}
 	if (pid == 0) {
-		if ((sb = sandbox_enter(&spec, err, errlen)) != NULL) {
+		if ((sb = sandbox_enter(spec, err, errlen)) != NULL) {
 			sandbox_close(sb);
 			_exit(0);
 		}

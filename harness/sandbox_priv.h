@@ -66,9 +66,13 @@ int	 root_build(const struct sandbox_spec *, const struct why *);
 /* ... and, as pid 1, mount its /proc and move there. */
 int	 root_proc(const struct why *);
 int	 root_pivot(const struct why *);
+/* Instead of all that: the host's files, and a /proc of what is inside. */
+int	 root_bare(const struct why *);
 
 /* sandbox_userns.c */
 int	 userns_enter(int nsflags, const struct why *);
+/* The same with the caller's own ids alone, which needs no helpers. */
+int	 userns_enter_self(int nsflags, const struct why *);
 
 /* sandbox_init.c: pid 1.  Never returns. */
 void	 init_main(int ctl, int ev) __attribute__((noreturn));

@@ -543,3 +543,15 @@ root_pivot(const struct why *w)
 		    strerror(errno));
 	return 0;
 }
+
+int
+root_bare(const struct why *w)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
+		return sb_fail(w, "cannot have mounts of our own: %s",
+		    strerror(errno));
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+	    NULL) == -1)
+		return sb_fail(w, "cannot mount /proc: %s", strerror(errno));
+	return 0;
+}

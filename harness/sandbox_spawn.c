@@ -78,7 +78,7 @@ static int
 set_user(unsigned int uid)
 {
 	drop_caps();
-	if (uid == 0)
+	if (uid == 0 || uid == geteuid())
 		return 0;
 	if (setgroups(0, NULL) == -1 || setresgid(uid, uid, uid) == -1)
 		return -1;

@@ -229,3 +229,34 @@ userns_enter(int nsflags, const struct why *w)
 	prctl(PR_SET_DUMPABLE, 1);
 	return 0;
 }
+
+static int
+write_self(const char *path, const char *text, const struct why *w)
+{
+	int	 fd, rv;
+
+	if ((fd = open(path, O_WRONLY | O_CLOEXEC)) == -1)
+		return sb_fail(w, "cannot open %s: %s", path, strerror(errno));
+	rv = write_all(fd, text, strlen(text));
+	close(fd);
+	if (rv == -1)
+		return sb_fail(w, "cannot write %s: %s", path, strerror(errno));
+	return 0;
+}
+
+int
+userns_enter_self(int nsflags, const struct why *w)
+{
+	unsigned int	 uid = geteuid(), gid = getegid();
+	char		 map[32];
+
+	if (unshare(CLONE_NEWUSER | nsflags) == -1)
+		return unshare_failed(w);
+	if (write_self("/proc/self/setgroups", "deny", w) == -1)
+		return -1;
+	snprintf(map, sizeof(map), "%u %u 1\n", uid, uid);
+	if (write_self("/proc/self/uid_map", map, w) == -1)
+		return -1;
+	snprintf(map, sizeof(map), "%u %u 1\n", gid, gid);
+	return write_self("/proc/self/gid_map", map, w);
+}

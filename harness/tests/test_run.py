@@ -112,7 +112,7 @@ def test_help_and_version():
         p = smtpdtest(*args)
         assert p.returncode == 0 and p.stderr == ''
         assert 'run' in p.stdout and 'list' in p.stdout
-    for name in 'run', 'load', 'shell', 'list':
+    for name in 'run', 'load', 'drive', 'shell', 'list':
         p = smtpdtest(name, '--help')
         assert p.returncode == 0
         assert p.stdout.startswith('usage: smtpdtest %s ' % name)
