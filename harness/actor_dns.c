@@ -226,13 +226,23 @@ add_mx(struct evdns_server_request *q, const char *name, const struct rr *rr)
 static void
 add_txt(struct evdns_server_request *q, const char *name, const struct rr *rr)
 {
-	unsigned char data[256];
-	size_t len = strlen(rr->data) > 255 ? 255 : strlen(rr->data);
+	struct buf b = { 0 };
+	const char *s = rr->data;
+	size_t left = strlen(s), n;
+	char len;
 
-	data[0] = (unsigned char)len;
-	memcpy(data + 1, rr->data, len > 255 ? 255 : len);
+	/* strings of at most 255 octets each (RFC 1035 3.3.14) */
+	do {
+		n = left > 255 ? 255 : left;
+		len = (char)n;
+		buf_add(&b, &len, 1);
+		buf_add(&b, s, n);
+		s += n;
+		left -= n;
+	} while (left > 0);
 	evdns_server_request_add_reply(q, EVDNS_ANSWER_SECTION, name, TYPE_TXT,
-	    EVDNS_CLASS_INET, TTL, (int)len + 1, 0, (char *)data);
+	    EVDNS_CLASS_INET, TTL, (int)b.len, 0, b.data);
+	buf_free(&b);
 }
 
 static void
