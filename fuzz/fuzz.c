@@ -137,6 +137,26 @@ __wrap_LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return (ret);
 }
 
+/*
+ * Freed memory is kept back for a while, and where it was allocated is noted; by
+ * default so much of both that half of the time goes there.  What the user says in
+ * ASAN_OPTIONS comes after this.
+ */
+const char	*__asan_default_options(void);
+const char	*__ubsan_default_options(void);
+
+const char *
+__asan_default_options(void)
+{
+	return ("quarantine_size_mb=4:malloc_context_size=8");
+}
+
+const char *
+__ubsan_default_options(void)
+{
+	return ("print_stacktrace=1");
+}
+
 /* --- the ways to give up ------------------------------------------------------ */
 
 void	 __wrap_fatal(const char *, ...);
