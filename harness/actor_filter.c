@@ -220,7 +220,6 @@ const struct actor_kind actor_filter = {
 	.hear = plugin_hear,
 	.hear_timeout = plugin_hear_timeout,
 	.prepare = plugin_prepare,
-	.start = plugin_started,
 	.said = plugin_said,
 	.done = plugin_done,
 	.judge = plugin_judge,

@@ -698,18 +698,6 @@ plugin_prepare(struct actor *a)
 	return 0;
 }
 
-/* smtpd is ready, and so has started what its configuration says. */
-int
-plugin_started(struct actor *a)
-{
-	const struct plugin_seat *seat = a->state;
-
-	if (seat->plugin->ch != NULL || !a->run->daemon.ready)
-		return 0;
-	run_error(a->run, "smtpd has not started %s", a->role->name);
-	return -1;
-}
-
 static void
 plugin_free(struct plugin *pl)
 {

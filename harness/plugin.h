@@ -109,7 +109,6 @@ void	 plugin_hear_parse(struct parser *, struct step *);
 enum did plugin_hear(struct session *, struct step *);
 enum did plugin_hear_timeout(struct session *, struct step *);
 int	 plugin_prepare(struct actor *);
-int	 plugin_started(struct actor *);
 void	 plugin_said(struct session *, const char *, size_t);
 void	 plugin_done(struct session *);
 void	 plugin_stop(struct actor *);
