@@ -165,7 +165,12 @@ filter_log_read(const char *path,
 		return -1;
 	}
 	while (rv == 0 && (s = strsep(&rest, "\n")) != NULL) {
-		if (++e.line == 1) {
+		e.line++;
+		/* strsep(3) takes a NUL for the end of the file */
+		if (rest == NULL && s + strlen(s) != text + len) {
+			at = s + strlen(s);
+			why = "expected text, not a NUL";
+		} else if (e.line == 1) {
 			at = s;
 			why = strcmp(s, MAGIC) != 0 ?
 			    "expected \"" MAGIC "\"" : NULL;
