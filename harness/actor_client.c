@@ -10,6 +10,7 @@
 
 #include "addr.h"
 #include "channel.h"
+#include "perturb.h"
 #include "sandbox.h"
 #include "smtp.h"
 
@@ -190,8 +191,10 @@ fleet_session(struct fleet *f)
 	s->track = track_new(s);
 	if (client_socket(f, s) == -1)
 		session_end(s);
-	else
+	else {
+		perturb_session(s);
 		session_run(s);
+	}
 }
 
 /*

@@ -17,6 +17,7 @@
 
 #include "cli.h"
 #include "cmd.h"
+#include "perturb.h"
 
 #ifndef PREFIX
 #define PREFIX	"/usr/local"
@@ -158,6 +159,18 @@ cli_number(const char *what, const char *s, uint64_t lo, uint64_t hi)
 		exit(EX_SETUP);
 	}
 	return v;
+}
+
+unsigned int
+cli_perturb(const char *list)
+{
+	unsigned int	 mask;
+	char		*bad;
+
+	if (perturb_mask(list, &mask, &bad) == -1)
+		errx(EX_SETUP, "--perturb: \"%s\" is none of %s", bad,
+		    perturb_names(PERTURB_ALL));
+	return mask;
 }
 
 uint64_t

@@ -31,6 +31,9 @@ int	 cli_u64(const char *, uint64_t *);
 /* A number between the two; exits 2 with what it should have been. */
 uint64_t cli_number(const char *what, const char *, uint64_t lo, uint64_t hi);
 
+/* "stop,cut" as bits of perturb.h; exits 2 with what it should have been. */
+unsigned int cli_perturb(const char *);
+
 uint64_t cli_random_seed(void);
 
 /* Append a word as a shell takes it, quoted only when it has to be. */

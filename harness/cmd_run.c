@@ -16,6 +16,7 @@
 #include "cmd.h"
 #include "differ.h"
 #include "event.h"
+#include "perturb.h"
 #include "pool.h"
 #include "report.h"
 #include "runner.h"
@@ -42,6 +43,7 @@ struct options {
 	uint64_t	 seed;
 	uint64_t	 parallel;
 	uint64_t	 watchdog;
+	unsigned int	 perturb;
 	int		 keep;
 	int		 check;
 	int		 any_host;
@@ -83,7 +85,7 @@ struct run {
 
 enum {
 	OPT_SEED = 256, OPT_TARGET, OPT_TAP, OPT_JUNIT, OPT_JSON, OPT_CONNECT,
-	OPT_CHOICES, OPT_RESULTS, OPT_WATCHDOG
+	OPT_CHOICES, OPT_RESULTS, OPT_WATCHDOG, OPT_PERTURB
 };
 
 static uint64_t
@@ -156,6 +158,8 @@ set_option(struct options *o, int ch, const char *arg)
 	}
 	if (ch == OPT_TARGET)
 		add_spec(o, arg);
+	if (ch == OPT_PERTURB)
+		o->perturb = cli_perturb(arg);
 	return ch == '?' ? -1 : 0;
 }
 
@@ -172,6 +176,7 @@ parse_options(struct options *o, int argc, char **argv)
 		{ "choices",	required_argument, NULL, OPT_CHOICES },
 		{ "results",	required_argument, NULL, OPT_RESULTS },
 		{ "watchdog",	required_argument, NULL, OPT_WATCHDOG },
+		{ "perturb",	required_argument, NULL, OPT_PERTURB },
 		{ "quiet",	no_argument, &o->quiet, 1 },
 		{ "keep",	no_argument, &o->keep, 1 },
 		{ "check",	no_argument, &o->check, 1 },
@@ -294,6 +299,8 @@ repeat_line(const struct run *r, const struct tally *ta,
 	add_arg(&b, ta->target == NULL ? "--connect" : "--target", ta->spec);
 	if (o->any_host)
 		buf_addstr(&b, " --i-run-this-host");
+	if (o->perturb != 0)
+		buf_addf(&b, " --perturb %s", perturb_names(o->perturb));
 	if (o->choices != NULL)
 		add_arg(&b, "--choices", o->choices);
 	buf_addf(&b, " --seed 0x%016llx ", (unsigned long long)o->seed);
@@ -326,6 +333,7 @@ make_jobs(struct run *r)
 			j->opts.catalogue = r->catalogue->path;
 			j->opts.repeat = repeat_line(r, &r->tally[i], j->sc);
 			j->opts.keep = r->opt.keep;
+			j->opts.perturb = r->opt.perturb;
 			j->opts.id = (int)r->njobs++;
 		}
 	}
@@ -689,7 +697,7 @@ const struct cmd	cmd_run = {
 	"[--json F]\n"
 	"           [--keep] [--check] [--connect HOST:PORT] [--choices F] "
 	"[--results DIR]\n"
-	"           [--watchdog S] PATH...",
+	"           [--watchdog S] [--perturb LIST] PATH...",
 	"run scenarios, each against a daemon of its own",
 	run_main,
 	"  PATH              a *.smtp file, or a directory of them\n"
@@ -706,6 +714,9 @@ const struct cmd	cmd_run = {
 	"  --tap F           write TAP 14 to F; \"-\" is stdout, as below\n"
 	"  --junit F         write JUnit XML to F\n"
 	"  --json F          write every event to F, one JSON object a line\n"
+	"  --perturb LIST    disturb the order of things: delay, segment, cut, "
+	"stop, hold,\n"
+	"                    pct or all, see hunt\n"
 	"  --keep            keep transcript and log of what passes, too\n"
 	"  --results DIR     where they go (default: build/results)\n"
 	"  --watchdog S      give a scenario up after S seconds without a sign "

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "channel.h"
+#include "perturb.h"
 #include "run.h"
 
 static void
@@ -18,6 +19,13 @@ session_timed_out(int fd, short what, void *arg)
 	(void)what;
 	if (s->over || s->depth == 0)
 		return;
+	if (perturb_waits(s)) {
+		if (perturb_late(s) == -1)
+			session_end(s);
+		else
+			session_run(s);
+		return;
+	}
 	st = s->frames[s->depth - 1].cur;
 	if (st == NULL || st->kind->timeout == NULL) {
 		session_run(s);
@@ -30,7 +38,7 @@ session_timed_out(int fd, short what, void *arg)
 	}
 	if (did == DID_STEP) {
 		s->frames[s->depth - 1].cur = STAILQ_NEXT(st, entry);
-		s->phase = 0;
+		s->phase = s->contacted = 0;
 	}
 	session_run(s);
 }
@@ -87,6 +95,7 @@ session_free(struct session *s)
 	buf_free(&s->held);
 	buf_free(&s->scratch);
 	buf_free(&s->trace);
+	perturb_session_free(s);
 	free(s);
 }
 
@@ -125,6 +134,14 @@ session_leave(struct session *s)
 	/* the owner runs once more, in its next phase, to close what it opened */
 }
 
+/* A step is about to be made for the first time; 1 if it has to wait. */
+static int
+announce(struct session *s)
+{
+	s->contacted = 1;
+	return s->disturbance == NULL ? 0 : perturb_contact(s);
+}
+
 void
 session_run(struct session *s)
 {
@@ -132,7 +149,7 @@ session_run(struct session *s)
 	struct step *st;
 	enum did did;
 
-	if (s->running)
+	if (s->running || perturb_waits(s))
 		return;
 	s->running = 1;
 	while (!s->over && s->depth > 0) {
@@ -145,6 +162,10 @@ session_run(struct session *s)
 			    s->frames[s->depth - 1].cur == owner)
 				s->phase = 1;
 			continue;
+		}
+		if (!s->contacted && announce(s)) {
+			s->running = 0;
+			return;
 		}
 		did = st->kind->run(s, st);
 		if (did == DID_WAIT) {
@@ -159,7 +180,7 @@ session_run(struct session *s)
 			session_end(s);
 			return;
 		}
-		s->phase = 0;
+		s->phase = s->contacted = 0;
 		if (did == DID_STEP)
 			f->cur = STAILQ_NEXT(st, entry);
 	}

@@ -398,17 +398,28 @@ reap(struct state *st)
 	}
 }
 
+static const struct job *
+next_job(struct state *st)
+{
+	const struct pool	*p = st->pool;
+
+	if (st->active >= p->parallel)
+		return NULL;
+	if (p->next != NULL)
+		return p->next(p->arg);
+	return st->next < p->n ? &p->jobs[st->next++] : NULL;
+}
+
 static void
 launch(struct state *st)
 {
 	const struct job	*job;
-	struct child		*c = st->child;
+	struct child		*c;
 	const char		*why;
 
-	while (st->next < st->pool->n && st->active < st->pool->parallel) {
-		job = &st->pool->jobs[st->next++];
-		while (c->job != NULL)
-			c++;
+	while ((job = next_job(st)) != NULL) {
+		for (c = st->child; c->job != NULL; c++)
+			;
 		if (child_fork(st, c, job) == -1) {
 			why = strerror(errno);
 			send_event(st, job, new_event("start"));

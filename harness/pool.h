@@ -19,6 +19,8 @@ struct job {
 struct pool {
 	const struct job *jobs;
 	size_t		 n;
+	/* Instead of jobs: the next one, to live until its "end"; NULL: no more. */
+	const struct job *(*next)(void *);
 	unsigned int	 parallel;
 	unsigned int	 watchdog;	/* seconds without a sign of life */
 	/* Every event in turn; of an "end" the caller may add members. */

@@ -15,8 +15,10 @@
 
 struct account;
 struct channel;
+struct disturbance;
 struct parser;
 struct plugin_kind;
+struct perturb;
 struct reply;
 struct relay_hub;
 struct reports;
@@ -132,6 +134,8 @@ struct session {
 	size_t		 scan;		/* input looked at already */
 	void		*state;		/* of the kind */
 	int		 heard;		/* it was answered, so it was accepted */
+	int		 contacted;	/* the current step was announced */
+	struct disturbance *disturbance; /* perturb.c */
 	struct buf	 trace;		/* lines, of run.c */
 	size_t		 ntrace;
 };
@@ -210,6 +214,7 @@ struct run {
 	struct proc_waits *waits;
 	struct plugins	 plugins;	/* what smtpd starts and we play */
 	struct relay_hub *relay_hub;	/* of relay.c, NULL: none is expected */
+	struct perturb	*perturb;
 	struct reports	*reports;	/* of sanitizers, not judged yet */
 	const char	*verdict;	/* set when there is one before the end */
 	char		*reason;

@@ -19,6 +19,7 @@
 #include "daemon.h"
 #include "event.h"
 #include "parser.h"
+#include "perturb.h"
 #include "procs.h"
 #include "real_filter.h"
 #include "relay.h"
@@ -357,6 +358,7 @@ start_actors(struct run *run)
 		    a->role->kind->start(a) == -1)
 			return -1;
 	run->ready_us = now_us() - run->t0;
+	perturb_start(run);
 	TAILQ_FOREACH(a, &run->actors, entry)
 		if (a->role->kind != &actor_smtpd &&
 		    a->role->kind->start != NULL &&
@@ -428,6 +430,8 @@ dialogues_done(struct run *run)
 			tell_progress(run);
 			return 0;
 		}
+	if (perturb_busy(run))
+		return 0;
 	/* a daemon may stay connected to a server for long, a client does not */
 	return run->daemon.actor != NULL || TAILQ_EMPTY(&run->sessions);
 }
@@ -650,6 +654,7 @@ play(struct run *run)
 	if (!run_until(run, dialogues_done, WHOLE_TIME) && !run->stop)
 		run_error(run, "the dialogues are not over after %llu s",
 		    WHOLE_TIME / 1000000);
+	perturb_end(run);
 	if (run->verdict != NULL)
 		return;
 	run->judging = 1;
@@ -779,6 +784,7 @@ run_free(struct run *run)
 	}
 	vars_free(&run->vars);
 	relay_close(run);
+	perturb_free(run);
 	sanitizer_free(run);
 	account_free(run->account);
 	choices_free(run->choices);

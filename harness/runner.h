@@ -16,6 +16,7 @@ struct run_opts {
 	const char	*filters;	/* directory of real filters, or NULL */
 	const char	*catalogue;	/* scenarios/requirements.tsv */
 	const char	*repeat;	/* the line that repeats this run */
+	unsigned int	 perturb;	/* bits of perturb.h */
 	int		 keep;		/* transcript and log also when it passes */
 	int		 id;		/* of the scenario in this run */
 };

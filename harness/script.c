@@ -394,6 +394,8 @@ static const struct item {
 	{ "secret",	parse_secret },
 	{ "timeout",	parse_timeout },
 	{ "waive",	parse_waive },
+	{ "stop",	perturb_parse_stop },
+	{ "rest",	perturb_parse_rest },
 	{ "known",	parse_toplevel_known },
 	{ "file",	parse_file },
 	{ "expect",	parse_expect },
@@ -529,6 +531,8 @@ script_parse(const char *path, const char *text, size_t len, char *err,
 	STAILQ_INIT(&sc->expects);
 	STAILQ_INIT(&sc->knowns);
 	STAILQ_INIT(&sc->waives);
+	STAILQ_INIT(&sc->windows);
+	STAILQ_INIT(&sc->rests);
 	STAILQ_INIT(&p.refs);
 	p.sc = sc;
 	p.role = "";

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "perturb.h"
 #include "util.h"
 
 /* The parsed form of a scenario file: smtpdtest(5). */
@@ -125,6 +126,8 @@ struct scenario {
 	struct expects	 expects;
 	struct knowns	 knowns;	/* of oracles */
 	struct waives	 waives;
+	struct windows	 windows;	/* processes that stand still */
+	struct rests	 rests;		/* what happens when nothing moves */
 	uint64_t	 timeout;	/* of a step, microseconds */
 };
 

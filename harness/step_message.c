@@ -6,6 +6,7 @@
 
 #include "channel.h"
 #include "parser.h"
+#include "perturb.h"
 #include "steps.h"
 
 struct message {
@@ -160,6 +161,7 @@ message_run(struct session *s, struct step *st)
 	const struct message *m = st->arg;
 	struct buf wire = { 0 };
 	char note[64];
+	size_t said;
 
 	if (s->phase == 1)
 		return channel_flushed(s->ch) || s->ch->dead ? DID_STEP :
@@ -171,10 +173,16 @@ message_run(struct session *s, struct step *st)
 		message_stuff(b->data, b->len, &wire);
 	} else
 		message_make(s, m, &wire);
-	snprintf(note, sizeof(note), "<message of %zu octets>", wire.len);
+	said = perturb_part(s, wire.len);
+	snprintf(note, sizeof(note), "<%zu octets of a message of %zu>", said,
+	    wire.len);
+	if (said == wire.len)
+		snprintf(note, sizeof(note), "<message of %zu octets>", said);
 	run_trace(s->run, s, s->label, "C", note, strlen(note));
-	session_say(s, wire.data, wire.len);
+	session_say(s, wire.data, said);
 	buf_free(&wire);
+	if (said < wire.len)
+		return DID_WAIT;
 	return s->batching || channel_flushed(s->ch) ? DID_STEP : DID_WAIT;
 }
 

@@ -1,0 +1,230 @@
+#include <sys/stat.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "finding.h"
+#include "report.h"
+
+#define FRAMES		5	/* on top of a stack tell crashes apart */
+
+/* Where a stack begins that is always the same: how a process dies. */
+static const char *const dying[] = {
+	"raise", "abort", "gsignal", "pthread_kill", "__pthread_kill",
+	"__GI_raise", "__GI_abort", "__pthread_kill_implementation",
+	"__pthread_kill_internal", "__GI___pthread_kill", "??", NULL
+};
+
+static int
+is_dying(const char *name, size_t len)
+{
+	size_t	 i;
+
+	for (i = 0; dying[i] != NULL; i++)
+		if (strlen(dying[i]) == len && memcmp(dying[i], name, len) == 0)
+			return 1;
+	return 0;
+}
+
+/* "#6  0x55d0 in io_printf (...)" or "#6  io_printf (...)": the name. */
+static const char *
+frame_name(const char *line, size_t *len)
+{
+	const char	*p = line, *in;
+
+	while (*p == ' ')
+		p++;
+	if (*p++ != '#' || !isdigit((unsigned char)*p))
+		return NULL;
+	p += strspn(p, "0123456789");
+	p += strspn(p, " ");
+	in = strstr(p, " in ");
+	if (strncmp(p, "0x", 2) == 0 && in != NULL &&
+	    in - p <= 2 + 16)
+		p = in + 4;
+	*len = strcspn(p, " (\n");
+	return *len == 0 ? NULL : p;
+}
+
+static int
+add_frames(struct buf *b, const char *got)
+{
+	const char	*line, *name;
+	size_t		 len;
+	int		 n = 0;
+
+	for (line = got; line != NULL && n < FRAMES;
+	    line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if ((name = frame_name(line, &len)) == NULL ||
+		    is_dying(name, len) || *name == '<')
+			continue;
+		buf_addf(b, "%s%.*s", n++ == 0 ? ": " : " < ", (int)len, name);
+	}
+	return n;
+}
+
+/* The first line without anything that differs from run to run. */
+static void
+add_words(struct buf *b, const char *got)
+{
+	const char	*p;
+
+	buf_addstr(b, ": ");
+	for (p = got; *p != '\0' && *p != '\n' && p - got < 120; p++)
+		if (!isxdigit((unsigned char)*p) || isalpha((unsigned char)*p))
+			buf_add(b, p, 1);
+		else if (b->len > 0 && b->data[b->len - 1] != '#')
+			buf_addstr(b, "#");
+}
+
+int
+finding_signature(const json_t *end, struct buf *b)
+{
+	const json_t	*f;
+	size_t		 i;
+
+	json_array_foreach(json_object_get(end, "failures"), i, f) {
+		if (*jstr(f, "oracle") == '\0')
+			continue;
+		buf_addf(b, "%s: %.*s", jstr(f, "oracle"),
+		    (int)strcspn(jstr(f, "got"), ":\n"), jstr(f, "got"));
+		if (add_frames(b, jstr(f, "got")) == 0) {
+			buf_reset(b);
+			buf_addstr(b, jstr(f, "oracle"));
+			add_words(b, jstr(f, "got"));
+		}
+		return 1;
+	}
+	return 0;
+}
+
+const char *
+findings_dir(void)
+{
+	const char	*env = getenv("SMTPDTEST_FINDINGS");
+	static char	*dir;
+	char		*results;
+
+	if (env != NULL && *env != '\0')
+		return env;
+	if (dir == NULL) {
+		results = cli_results();	/* build/results */
+		results[strlen(results) - strlen("results")] = '\0';
+		dir = xasprintf("%sfindings", results);
+		free(results);
+	}
+	return dir;
+}
+
+static int
+put(const char *dir, const char *name, const void *data, size_t len)
+{
+	char	*path = xasprintf("%s/%s", dir, name);
+	int	 rc = file_replace(path, data, len);
+
+	free(path);
+	return rc;
+}
+
+static int
+put_json(const char *dir, const json_t *j)
+{
+	char	*text = json_dumps(j, JSON_INDENT(1));
+	int	 rc = put(dir, "finding.json", text, strlen(text));
+
+	free(text);
+	return rc;
+}
+
+static int
+put_all(const char *dir, const json_t *end, const json_t *j)
+{
+	const json_t	*choices = json_object_get(end, "choices");
+	struct buf	 b = { 0 };
+	char		*text;
+	size_t		 len;
+	int		 rc = 0;
+
+	report_details(&b, end, SIZE_MAX);
+	rc |= put(dir, "log", b.data, b.len);
+	rc |= put(dir, "choices", json_string_length(choices) == 0 ? "" :
+	    json_string_value(choices), json_string_length(choices));
+	if ((text = read_file(jstr(end, "path"), &len, 1 << 24)) != NULL)
+		rc |= put(dir, "scenario.smtp", text, len);
+	free(text);
+	buf_free(&b);
+	return rc | put_json(dir, j);
+}
+
+/* All of it under another name first: a finding is there whole or not at all. */
+static int
+put_new(const char *path, const json_t *end, const json_t *j)
+{
+	char	*tmp = xasprintf("%s.XXXXXX", path);
+	int	 rc = -1;
+
+	if (mkdtemp(tmp) != NULL && chmod(tmp, 0755) == 0 &&
+	    put_all(tmp, end, j) == 0)
+		rc = rename(tmp, path);
+	free(tmp);
+	return rc;
+}
+
+static int
+make_dir(const char *path)
+{
+	return mkdir(path, 0777) == -1 && errno != EEXIST ? -1 : 0;
+}
+
+char *
+finding_keep(const char *dir, const char *slug, const json_t *end,
+    json_t *repeat, json_int_t *count)
+{
+	struct buf	 sig = { 0 };
+	char		 err[256], *path;
+	json_t		*j;
+	int		 rc;
+
+	finding_signature(end, &sig);
+	path = xasprintf("%s/%s-%08llx", dir, slug, (unsigned long long)
+	    fnv64(sig.data, sig.len) & 0xffffffff);
+	if ((j = finding_load(path, err, sizeof(err))) != NULL) {
+		*count = jint(j, "count") + 1;
+		json_object_set_new(j, "count", json_integer(*count));
+		rc = put_json(path, j);
+	} else {
+		j = json_deep_copy(repeat);
+		*count = 1;
+		json_object_set_new(j, "signature", text_json(sig.data));
+		json_object_set_new(j, "count", json_integer(1));
+		json_object_set(j, "failures", json_object_get(end, "failures"));
+		json_object_set(j, "seconds", json_object_get(end, "seconds"));
+		rc = make_dir(dir) == -1 ? -1 : put_new(path, end, j);
+	}
+	json_decref(j);
+	buf_free(&sig);
+	if (rc == -1) {
+		free(path);
+		return NULL;
+	}
+	return path;
+}
+
+json_t *
+finding_load(const char *path, char *err, size_t errlen)
+{
+	char		*file = xasprintf("%s/finding.json", path);
+	json_error_t	 e;
+	json_t		*j;
+
+	if ((j = json_load_file(file, 0, &e)) == NULL)
+		snprintf(err, errlen, "%s: %s", file, e.text);
+	free(file);
+	return j;
+}
