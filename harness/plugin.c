@@ -467,9 +467,10 @@ plugin_hear(struct session *s, struct step *st)
 	hear_waited(s, st, in);
 	while (did == DID_WAIT && (l = TAILQ_FIRST(&in->queue)) != NULL) {
 		TAILQ_REMOVE(&in->queue, l, entry);
-		if (h->silence != 0)
+		if (h->silence != 0) {
+			line_vars(in->seat->plugin, s, l);
 			did = session_judge(s, st, st->text, l->text);
-		else if (try_line(in, h, l))
+		} else if (try_line(in, h, l))
 			did = conforms(s, st);
 		else {
 			answer(in->seat->plugin, in, l);
@@ -532,7 +533,10 @@ plugin_stderr(struct session *s, const char *text, size_t len)
 	struct plugin *pl = plugin_of(s);
 
 	trace(pl, s, "E", text, len);
-	channel_write(pl->err, text, len);
+	if (pl->err != NULL)
+		channel_write(pl->err, text, len);
+	else if (pl->errfd != -1)
+		(void)write_all(pl->errfd, text, len);
 }
 
 void
@@ -571,7 +575,8 @@ plugin_quit(struct session *s, int how)
 	pl->quit = 1;
 	/* a process that ends does not shut anything down */
 	channel_rst(pl->ch);
-	channel_rst(pl->err);
+	if (pl->err != NULL)
+		channel_rst(pl->err);
 	if (pl->relay == NULL)
 		return;
 	if (how < 0)
@@ -604,7 +609,7 @@ plugin_close(struct session *s, const char *what)
 		shutdown(pl->ch->fd, SHUT_RD);
 	} else if (strcmp(what, "stdout") == 0)
 		channel_half_close(pl->ch);
-	else
+	else if (pl->err != NULL)
 		channel_half_close(pl->err);
 }
 
@@ -624,8 +629,11 @@ plugin_attach(struct relay *r, void *arg)
 	pl->relay = r;
 	pl->ch = channel_new(pl->run->base, r->fd[RELAY_IO], 0, plugin_wake,
 	    pl);
-	pl->err = channel_new(pl->run->base, r->fd[RELAY_ERR], 0, err_wake,
-	    pl);
+	if (pl->kind->sid != NULL)
+		pl->err = channel_new(pl->run->base, r->fd[RELAY_ERR], 0,
+		    err_wake, pl);
+	else
+		pl->errfd = r->fd[RELAY_ERR];
 	r->fd[RELAY_IO] = r->fd[RELAY_ERR] = -1;
 	TAILQ_FOREACH(seat, &pl->seats, entry)
 		if (seat->block->manual) {
@@ -663,6 +671,7 @@ plugin_new(struct actor *a)
 	pl->run = a->run;
 	pl->kind = a->role->kind->plugin;
 	pl->name = a->role->name;
+	pl->errfd = -1;
 	pl->user.attach = plugin_attach;
 	pl->user.ended = plugin_ended;
 	pl->user.arg = pl;
@@ -705,10 +714,12 @@ plugin_free(struct plugin *pl)
 
 	while ((th = TAILQ_FIRST(&pl->threads)) != NULL)
 		thread_free(pl, th);
-	if (pl->ch != NULL) {
+	if (pl->ch != NULL)
 		channel_free(pl->ch);
+	if (pl->err != NULL)
 		channel_free(pl->err);
-	}
+	if (pl->errfd != -1)
+		close(pl->errfd);
 	vars_free(&pl->probe->vars);
 	buf_free(&pl->probe->scratch);
 	free(pl->probe);

@@ -90,7 +90,9 @@ struct plugin {
 	const char	*name;
 	struct relay_user user;
 	struct relay	*relay;		/* NULL: not started, or gone */
-	struct channel	*ch, *err;	/* NULL before it was started */
+	struct channel	*ch;		/* NULL before it was started */
+	struct channel	*err;		/* or NULL: */
+	int		 errfd;		/* what a table has is the daemon's own log */
 	TAILQ_HEAD(, plugin_seat) seats;
 	TAILQ_HEAD(, plugin_thread) threads;
 	struct session	*probe;		/* to see whether a block begins */

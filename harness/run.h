@@ -90,7 +90,8 @@ struct actor_kind {
 };
 
 extern const struct actor_kind actor_client, actor_server, actor_smtpd,
-    actor_dns, actor_process, actor_http, actor_filter;
+    actor_dns, actor_process, actor_http, actor_filter,
+    actor_table;
 extern const struct actor_kind *const actor_kinds[];	/* NULL-terminated */
 
 struct var {

@@ -585,6 +585,7 @@ judge_whole(struct run *run)
 
 	if (run->daemon.actor != NULL && run->sb != NULL) {
 		settle(run);
+		run->judging = 1;
 		end_sessions(run);
 		collect_mail(run);
 	}
@@ -657,8 +658,8 @@ play(struct run *run)
 	perturb_end(run);
 	if (run->verdict != NULL)
 		return;
-	run->judging = 1;
 	if (run->failed) {
+		run->judging = 1;
 		/* often a crash is the reason: give it time to be told */
 		run_until(run, daemon_gone, CRASH_TIME);
 		end_sessions(run);
