@@ -357,6 +357,50 @@ aliases(const char *line)
 	expand_clear(&e);
 }
 
+/*
+ * What the same line is when four parents have it: nothing, and as in the list
+ * lka keeps, two users that come of one address and one of another.  An item is
+ * there once for each address; a file or a command, which is written or run as
+ * some user, once for each user; and a user once more as his own.
+ */
+static void
+families(const char *line)
+{
+	static struct expandnode other = { .type = EXPAND_ADDRESS };
+	static struct expandnode users[] = {
+		{ .type = EXPAND_USERNAME, .parent = &parent,
+		  .u.user = "alice" },
+		{ .type = EXPAND_USERNAME, .parent = &parent,
+		  .u.user = "bob" },
+		{ .type = EXPAND_USERNAME, .parent = &other,
+		  .u.user = "alice" },
+	};
+	struct expand e, alone;
+	struct expandnode *xn;
+	size_t expected = 0;
+
+	start(&e);
+	start(&alone);
+	(void)expand_line(&alone, line, 1);
+	RB_FOREACH(xn, expandtree, &alone.tree) {
+		expected += 3;
+		if (xn->type == EXPAND_FILENAME || xn->type == EXPAND_FILTER ||
+		    (xn->type == EXPAND_USERNAME &&
+		    (strcmp(xn->u.user, "alice") == 0 ||
+		    strcmp(xn->u.user, "bob") == 0)))
+			expected++;
+	}
+	expand_clear(&alone);
+	for (size_t i = 0; i <= nitems(users); i++) {
+		e.parent = i == 0 ? NULL : &users[i - 1];
+		(void)expand_line(&e, line, 1);
+	}
+	if (e.nb_nodes != expected)
+		fuzz_fail("\"%s\" is %zu items of four parents, not %zu", line,
+		    e.nb_nodes, expected);
+	expand_clear(&e);
+}
+
 /* The same items, in turn, are addresses. */
 static void
 senders(const char *line)
@@ -410,6 +454,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_in(&in, data, size);
 	line = text_line(&in);
 	aliases(line);
+	/* For speed: more of the same would show nothing more. */
+	if (strlen(line) < 256)
+		families(line);
 	senders(line);
 	free(line);
 	return 0;

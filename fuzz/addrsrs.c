@@ -6,11 +6,12 @@
  * fuzz-about: srs.c:srs_decode,srs0_decode,srs1_decode,srs_hash
  * fuzz-about: srs.c:timestamp_check_range,minrange,maxrange
  *
- * Lines in pairs, a sender and the domain that forwards it: what the daemon
- * makes of them has to be what we do, and what we decode the sender again.  A
- * sender that begins with SRS is decoded too, as the recipient it might be;
- * there the hash may be "????" and the day "??", for which the right ones are
- * put in, with the new key, or the old one where the prefix has a small r.
+ * The first line of an input is how many days have passed.  Then there are pairs
+ * of lines, a sender and the domain that forwards it: the daemon has to make of
+ * them what we do, and the sender of that again.  A sender is decoded as well, as
+ * the recipient it might be; behind SRS the hash may be "????" and the day "??",
+ * for which the right ones are put in, the former with the new key, or with the
+ * old one where the prefix has a small r.
  */
 
 #include "includes.h"
@@ -287,11 +288,14 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_in in;
-	char *sender, *domain;
+	char *sender, *domain, *days;
 
 	if (size == 0)
 		known_check(known, nitems(known), departs);
 	fuzz_in(&in, data, size);
+	days = text_line(&in);
+	fuzz_sleep(strtoul(days, NULL, 10) % 1024 * (60 * 60 * 24));
+	free(days);
 	while (in.left > 0) {
 		sender = text_line(&in);
 		domain = text_line(&in);
