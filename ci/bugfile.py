@@ -14,6 +14,7 @@ VERSIONS = ("6.8.0p2", "7.6.0p1", "7.9.0p0")
 KINDS = ("script", "oracle", "filter", "race", "leak", "fuzz", "unit", "build")
 ORACLES = ("scenario", "start", "crash", "grammar", "replies", "accounting",
            "clean", "secret", "any")
+FILTERS = "fixtures/filters/"
 SMTPD = "usr.sbin/smtpd/"       # where a file without a slash is
 
 # An operation: what it needs beside its anchor.
@@ -92,6 +93,11 @@ class Bug:
                  if v not in native]
         return self.one("good", version, later[0] if later else None)
 
+    @property
+    def filter(self):
+        """The filter of fixtures/filters it is put into, or None."""
+        return self.one("filter")
+
     def symptom(self, version):
         return re.compile(self.one("symptom", version)[1:-1], re.M)
 
@@ -122,7 +128,7 @@ def numbers(version):
 # --- reading ------------------------------------------------------------------
 
 FIELDS = {"id", "what", "kind", "versions", "native", "good", "check", "detect",
-          "target", "oracle", "symptom", "rate", "later", "unseen"}
+          "target", "filter", "oracle", "symptom", "rate", "later", "unseen"}
 
 
 def load(path):
@@ -199,6 +205,12 @@ def check_fields(bug):
             edit.fail(f"{edit.operation} without '{wants}'")
     for v in bug.words("versions"):
         need(bug.edits_for(v), f"no edit applies to {v}")
+    if bug.filter:
+        source = f"{FILTERS}{bug.filter}.c"
+        need((TOP / source).is_file(), f"filter: there is no {source}")
+        need(not bug.words("native"), "filter: no version has it by nature")
+        for edit in bug.edits:
+            need(edit.file == source, f"an edit of a filter is one of {source}")
     need(bug.one("check", default="no") in ("yes", "no"), "check: yes or no")
     if bug.one("later") or bug.one("unseen"):
         return

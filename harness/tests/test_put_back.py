@@ -285,3 +285,46 @@ def test_target_is_cached():
     words = (folder / "target").read_text().splitlines()
     assert "variant=asan bug=asan-queue" in words
     assert f"version={VERSION}" in words
+
+
+# --- bugs of filters ------------------------------------------------------------
+
+FILTER_BUG = """\
+id        {id}
+what      A filter's bug.
+kind      filter
+filter    {filter}
+versions  7.9.0p0
+later     never
+
+edit      {file} answer
+delete    pthread_mutex_lock(&output);
+"""
+
+
+@pytest.mark.parametrize("filter_name,file,word", [
+    ("filter-threads", "fixtures/filters/filter-threads.c", None),
+    ("filter-nosuch", "fixtures/filters/filter-nosuch.c", "there is no"),
+    ("filter-threads", "smtp_session.c", "an edit of a filter"),
+])
+def test_filter_bug_is_checked(tmp_path, filter_name, file, word):
+    bug = tmp_path / "f.bug"
+    bug.write_text(FILTER_BUG.format(id="f", filter=filter_name, file=file))
+    done = run(TOP / "ci" / "put-back", "--check", bug)
+    assert (done.returncode == 0) == (word is None), done.stderr
+    assert word is None or word in done.stderr
+
+
+def test_filter_with_a_bug_is_built_and_differs():
+    done = run(TOP / "ci" / "filters", "--bug", "rspamd-concurrency")
+    if done.returncode == 3:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    program = pathlib.Path(done.stdout.strip())
+    clean = TOP / "build/filters/filter-threads/root/usr/libexec/opensmtpd/filter-threads"
+    assert os.access(program, os.X_OK)
+    assert program.read_bytes() != clean.read_bytes()
+    for name, word in (("nosuch", "no bug 'nosuch'"),
+                       ("size-limit", "no bug 'size-limit' of a filter")):
+        done = run(TOP / "ci" / "filters", "--bug", name)
+        assert done.returncode == 2 and word in done.stderr
