@@ -83,25 +83,42 @@ add_words(struct buf *b, const char *got)
 			buf_addstr(b, "#");
 }
 
+/* A stack says most; that the daemon has left is what follows from the rest. */
+static int
+rank(const json_t *f)
+{
+	struct buf	 b = { 0 };
+	int		 n;
+
+	if (*jstr(f, "oracle") == '\0')
+		return 0;
+	n = add_frames(&b, jstr(f, "got"));
+	buf_free(&b);
+	if (n > 0)
+		return 3;
+	return strncmp(jstr(f, "got"), "the daemon has exited", 21) == 0 ? 1 : 2;
+}
+
 int
 finding_signature(const json_t *end, struct buf *b)
 {
-	const json_t	*f;
+	const json_t	*f, *best = NULL;
 	size_t		 i;
 
-	json_array_foreach(json_object_get(end, "failures"), i, f) {
-		if (*jstr(f, "oracle") == '\0')
-			continue;
-		buf_addf(b, "%s: %.*s", jstr(f, "oracle"),
-		    (int)strcspn(jstr(f, "got"), ":\n"), jstr(f, "got"));
-		if (add_frames(b, jstr(f, "got")) == 0) {
-			buf_reset(b);
-			buf_addstr(b, jstr(f, "oracle"));
-			add_words(b, jstr(f, "got"));
-		}
+	json_array_foreach(json_object_get(end, "failures"), i, f)
+		if (rank(f) > (best == NULL ? 0 : rank(best)))
+			best = f;
+	if (best == NULL)
+		return 0;
+	buf_addstr(b, jstr(best, "oracle"));
+	if (rank(best) < 3) {
+		add_words(b, jstr(best, "got"));
 		return 1;
 	}
-	return 0;
+	buf_addf(b, ": %.*s", (int)strcspn(jstr(best, "got"), ":\n"),
+	    jstr(best, "got"));
+	add_frames(b, jstr(best, "got"));
+	return 1;
 }
 
 const char *
