@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -13,33 +14,6 @@ from driver import DRIVER, TOP
 BUG = "cve-2020-35680-filter-io"
 SCRIPT = TOP / "kill-scripts" / "cve-2020-35680.smtp"
 GENERIC = TOP / "scenarios" / "hunt" / "data-line.smtp"
-
-# Dies of any client, whatever is disturbed.
-DIES = """scenario "its filter leaves, and so does smtpd"
-needs filters
-
-file /etc/smtpd/leaves mode=0755 {
-    #!/bin/sh
-    printf 'register|report|smtp-in|link-identify\\nregister|ready\\n'
-    exec grep -q link-identify
-}
-
-smtpd d {
-    filter "leaves" proc-exec "/etc/smtpd/leaves"
-    listen on 127.0.0.1 port 25 filter "leaves"
-    action "keep" maildir
-    match from any for any action "keep"
-}
-
-client c {
-    S: 220
-    C: EHLO client.example
-    S: 250 or <close>
-    C: NOOP
-    S: 250 or <close>
-}
-"""
-
 
 def run(*args):
     return subprocess.run([DRIVER, *map(str, args)], cwd=TOP, text=True,
@@ -82,20 +56,16 @@ def test_what_is_wrong_is_said(args, said):
 
 
 def test_a_hunt_keeps_what_it_finds_once(tmp_path):
-    path = tmp_path / "dies.smtp"
-    path.write_text(DIES)
-    done = run("hunt", "--all", "--time", 4, "--findings", tmp_path / "f",
-               "--strategy", "none", path)
+    done = run("hunt", "--all", "--time", 8, "--findings", tmp_path,
+               "--strategy", "none", "--target", f"7.9.0p0+bug={BUG}", SCRIPT)
     assert done.returncode == 1, done.stdout + done.stderr
-    found, = (p for p in (tmp_path / "f").iterdir() if p.is_dir())
+    found, = (p for p in tmp_path.iterdir() if p.is_dir())
     finding = json.loads((found / "finding.json").read_text())
     assert finding["count"] > 1
-    assert finding["signature"].startswith("crash")
-    assert (found / "scenario.smtp").read_text() == DIES
-    assert "lost processor" in (found / "log").read_text()
-    again = subprocess.run(finding["repeat"], shell=True, cwd=TOP,
-                           capture_output=True, check=False)
-    assert again.returncode == 1
+    assert re.match("crash: signal 11 .*io_vprintf", finding["signature"])
+    assert (found / "scenario.smtp").read_text() == SCRIPT.read_text()
+    assert "io_printf" in (found / "log").read_text()
+    assert (found / "choices").exists()
 
 
 def test_a_hunt_that_finds_nothing_says_so(tmp_path):
@@ -136,7 +106,7 @@ def test_a_hunt_goes_on_after_a_kill(tmp_path):
 ])
 def test_mistakes_have_a_place(tmp_path, line, said):
     path = pathlib.Path(tmp_path / "wrong.smtp")
-    path.write_text(DIES.replace("needs filters", f"needs filters\n{line}"))
+    path.write_text(f'scenario "a mistake"\nneeds filters\n{line}\n')
     done = run("run", "--check", path)
     assert done.returncode == 2
     assert f"{path}:3:" in done.stderr and said in done.stderr
