@@ -8,8 +8,8 @@
  * back are messages, and nothing but asking for a session reaches another process.
  *
  * fuzz-without: control.c
- * fuzz-about: control.c:control_accept,control_close,control_dispatch_ext
- * fuzz-about: mproc.c:mproc_dispatch
+ * fuzz-about: control.c:control_close
+ * fuzz-about: imsg.c:imsgbuf_get,imsg_parse_hdr
  */
 #include "includes.h"
 
@@ -144,6 +144,8 @@ dispatch(void *arg)
 	struct turn *t = arg;
 	struct event *ev = &t->c->mproc.ev;
 
+	/* as the event loop does: it is not a persistent one */
+	event_del(ev);
 	event_get_callback(ev)(event_get_fd(ev), t->event,
 	    event_get_callback_arg(ev));
 }

@@ -5,7 +5,7 @@
  * always the same.
  *
  * fuzz-without: parse.c
- * fuzz-about: parse.c:yyparse,yylex,lgetc,igetc,lungetc,findeol,lookup,yyerror
+ * fuzz-about: parse.c:yylex,lgetc,igetc,lungetc,findeol,lookup,yyerror
  * fuzz-about: parse.c:pushfile,popfile,parse_config,symset,symget
  * fuzz-about: parse.c:create_sock_listener,create_if_listener,config_listener
  * fuzz-about: parse.c:host_v4,host_v6,host_dns,interface,delaytonum
