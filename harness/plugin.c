@@ -10,6 +10,7 @@
 #include "parser.h"
 #include "pattern.h"
 #include "plugin.h"
+#include "procs.h"
 #include "regex.h"
 
 #define MAX_TRACE	400	/* lines that no dialogue heard */
@@ -503,6 +504,7 @@ plugin_done(struct session *s)
 	struct plugin *pl = in->seat->plugin;
 	struct plugin_line *l;
 
+	procs_forget(s);
 	if (in->seat->block->manual)
 		pl->manual = 0;
 	plugin_release(s, UINT64_MAX);

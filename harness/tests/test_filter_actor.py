@@ -1,8 +1,13 @@
 """The filter actor, each thing it can do tried in both directions."""
 
+import os
+import pathlib
+import subprocess
+import time
+
 import pytest
 
-from driver import play
+from driver import DRIVER, TARGETS, TOP, play
 
 CONF = """
 smtpd d {
@@ -261,3 +266,89 @@ smtpd d {
 """ + MAIL % 250 + "filter f on quit {\n}\n")
     assert result.code == 2, result.text
     assert 'nobody plays "g"' in result.end["reason"]
+
+
+BROKEN = {
+    "missing": ("", "f: sh: 1: exec: /etc/smtpd/f: not found"),
+    "not-executable": ("file /etc/smtpd/f {\n    #!/bin/sh\n}\n",
+                       "f: sh: 1: exec: /etc/smtpd/f: Permission denied"),
+    "binary": ("""
+file /etc/smtpd/f mode=0755 {
+    #!/bin/sh
+    echo oops >&2
+    printf '\\001\\377\\n'
+    exec sleep 1000
+}
+""", "f: oops"),
+    "leaves": ("""
+file /etc/smtpd/f mode=0755 {
+    #!/bin/sh
+    echo leaving >&2
+    echo 'register|ready'
+    exit 3
+}
+""", "f: leaving"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_real_filter_that_cannot_start_is_quoted(tmp_path, case):
+    file, words = BROKEN[case]
+    result = play(tmp_path, file + """
+smtpd d {
+    filter "f" proc-exec "/etc/smtpd/f"
+    listen on 127.0.0.1 port 25 filter "f"
+    action "keep" maildir
+    match from any for local action "keep"
+}
+""" + MAIL % 250)
+    assert result.code == 2, result.text
+    assert result.end["reason"].startswith("the daemon did not start")
+    assert words in result.end["reason"]
+
+
+def running(word):
+    return [p.name for p in pathlib.Path("/proc").iterdir()
+            if p.name.isdigit() and word in cmdline(p)]
+
+
+def cmdline(path):
+    try:
+        return (path / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def test_nothing_is_left_when_the_driver_is_killed(tmp_path):
+    name = f"left{os.getpid()}"
+    path = tmp_path / "left.smtp"
+    path.write_text(f"""scenario "left"
+smtpd d {{
+    listen on 127.0.0.1 port 25 filter "{name}"
+    action "keep" maildir
+    match from any for local action "keep"
+}}
+filter {name} on connect {{
+    D: <silence 60s>
+}}
+client c {{
+    S: <silence 60s>
+}}
+""")
+    driver = subprocess.Popen(
+        [DRIVER, "run", "--target", TARGETS[0], "--results",
+         str(tmp_path / "results"), str(path)], cwd=TOP,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert wait_for(lambda: running(f"relay\0{name}\0"))
+    finally:
+        driver.kill()
+        driver.wait()
+    assert wait_for(lambda: not running(name))
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
