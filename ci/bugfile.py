@@ -220,7 +220,11 @@ def check_fields(bug):
 
 def check_detector(bug, v, need):
     for d in bug.all("detect", v):
-        need(re.match(r"(run|sh) \S", d), f"detect: expected run PATH... or sh COMMAND: {d}")
+        need(re.match(r"(run|sh) \S|fuzz \S+( [1-9]\d*)?$", d), "detect: expected "
+             f"run PATH..., sh COMMAND or fuzz TARGET [SECONDS]: {d}")
+        need(not d.startswith("fuzz ") or
+             (TOP / "fuzz" / f"{d.split()[1]}.c").exists(),
+             f"detect: there is no fuzz target: {d}")
         for path in d.split()[1:] if d.startswith("run ") else []:
             need((TOP / path).exists(), f"detect: there is no {path}")
     need(bug.all("detect", v), f"no detect for {v}, nor later nor unseen")
