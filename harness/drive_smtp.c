@@ -61,7 +61,7 @@ head(struct dsession *s, const char *kind, const char *point)
 	return b;
 }
 
-/* An event; what stands behind the session's id, if anything, is formatted. */
+/* An event; what stands behind the session's id is formatted. */
 static void __attribute__((format(printf, 3, 4)))
 report(struct dsession *s, enum filter_event ev, const char *fmt, ...)
 {
@@ -77,7 +77,8 @@ report(struct dsession *s, enum filter_event ev, const char *fmt, ...)
 	    (ev == EV_LINK_CONNECT && (d->hostile & HOSTILE_MIDDLE)))
 		return;
 	b = head(s, "report", filter_events[ev].name);
-	if (*fmt != '\0') {
+	/* with nothing behind the session's id there is no bar either */
+	if (ev != EV_LINK_DISCONNECT) {
 		va_start(ap, fmt);
 		if ((n = vasprintf(&text, fmt, ap)) == -1)
 			abort();
