@@ -318,10 +318,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!fuzz_line(&answers, ops, sizeof(ops)) ||
 	    !fuzz_line(&answers, key, sizeof(key)))
 		return (0);
-#if FUZZ_VERSION < 790
-	/* Such a key is two lines in 7.6.0p1: found by this target, fixed since. */
-	key[strcspn(key, "\r\n")] = '\0';
-#endif
 	if ((t = calloc(1, sizeof(*t))) == NULL)
 		return (0);
 	strlcpy(t->t_name, "devs", sizeof(t->t_name));
