@@ -95,8 +95,11 @@ say(void *cookie, char *buf, size_t size)
 		if (c == '\n')
 			break;
 	}
-	memcpy(answer, buf, n);
-	answer[n] = '\0';
+	/* the end of the file is read, too, and must not wipe it out */
+	if (n > 0) {
+		memcpy(answer, buf, n);
+		answer[n] = '\0';
+	}
 	return (n);
 }
 
