@@ -24,6 +24,8 @@
 
 #include "smtp_session.c"
 
+#include <arpa/inet.h>
+
 #include "fuzz.h"
 #include "known.h"
 #include "text.h"

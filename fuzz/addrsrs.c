@@ -43,9 +43,9 @@
 #define K_EMPTY		0x02
 
 static const struct known known[] = {
-	{ K_DELIM, 680, 0, "SRS0=????/\?\?/example.org=alice@relay.example",
+	{ K_DELIM, 680, 0, "SRS0=\?\?\?\?/\?\?/example.org=alice@relay.example",
 	  "what stands between hash, day and domain is not looked at" },
-	{ K_EMPTY, 680, 0, "SRS0=????=\?\?==alice@relay.example",
+	{ K_EMPTY, 680, 0, "SRS0=\?\?\?\?=\?\?==alice@relay.example",
 	  "a sender without a domain or without a user is a recipient" },
 };
 
@@ -61,7 +61,7 @@ static void
 hash(const char *with, const char *s, char *dst)
 {
 	unsigned char md[SHA_DIGEST_LENGTH], text[4 * SHA_DIGEST_LENGTH];
-	char buf[4096];
+	char buf[8192];
 
 	snprintf(buf, sizeof buf, "%s%s", with, s);
 	SHA1((unsigned char *)buf, strlen(buf), md);
@@ -84,11 +84,9 @@ seal(int n, const char *text, char *dst)
 {
 	char h[4];
 
-	if (strlen(text) + 10 > ADDRMAX)
-		return 0;
 	hash(key, text, h);
-	sprintf(dst, "SRS%d=%.4s=%s", n, h, text);
-	return 1;
+	return snprintf(dst, ADDRMAX + 1, "SRS%d=%.4s=%s", n, h, text) <=
+	    ADDRMAX;
 }
 
 /*

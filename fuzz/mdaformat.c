@@ -248,7 +248,8 @@ read_format(const char *s, const struct values *v, unsigned known_ones,
 		len = strlen(v->dlv.userinfo.directory) + 1;
 		if (len >= EXPAND_BUFFER)
 			return open;
-		sprintf(dst, "%s/", v->dlv.userinfo.directory);
+		memcpy(dst, v->dlv.userinfo.directory, len - 1);
+		dst[len - 1] = '/';
 		s += 2;
 	}
 	while (*s && len < EXPAND_BUFFER) {
