@@ -50,6 +50,7 @@ help:
 	@echo 'make run       run the scenarios [TARGET=a,b] [SCENARIOS=path...] [JOBS=n]'
 	@echo 'make check     unit tests, linters, then everything under pytest'
 	@echo 'make bugs      which of the daemon'"'"'s past bugs are caught [ONLY=id,id] [TARGET=a,b] [SEEDS=5]'
+	@echo 'make fuzz      fuzz one target FUZZ=name [TARGET=7.9.0p0] [TIME=60] [ENGINE=libfuzzer|afl]'
 	@echo 'make bench     measure'
 	@echo 'make man       check the man pages and format them into build/man/'
 	@echo 'make install   into $$(DESTDIR)$$(PREFIX), $(PREFIX) by default'
@@ -67,7 +68,7 @@ help:
 # there is in an instant, so it is asked each time rather than trusting a stamp.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
 DEPS = deps-all
-else ifneq ($(filter bugs fuzz-%,$(MAKECMDGOALS)),)
+else ifneq ($(filter bugs fuzz fuzz-%,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter run bench,$(MAKECMDGOALS)),)
 DEPS = deps-run
@@ -196,7 +197,13 @@ FUZZTARGET = $(if $(filter file,$(origin TARGET)),7.9.0p0,$(TARGET))
 fuzz-targets: | $(DEPS)
 	@fuzz/build --target '$(FUZZTARGET)' $(if $(ENGINE),--engine '$(ENGINE)') $(FUZZ)
 
-.PHONY: fuzz-targets
+fuzz: | $(DEPS)
+	@[ -n '$(FUZZ)' ] || { echo 'make fuzz FUZZ=NAME, where NAME is one of:' \
+	    $$(fuzz/build --list --target '$(FUZZTARGET)') >&2; exit 2; }
+	@ci/fuzz --target '$(FUZZTARGET)' $(if $(TIME),--time '$(TIME)') \
+	    $(if $(ENGINE),--engine '$(ENGINE)') '$(FUZZ)'
+
+.PHONY: fuzz fuzz-targets
 
 # --- the rest -----------------------------------------------------------------
 

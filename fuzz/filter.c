@@ -514,6 +514,8 @@ message_line(uint64_t id, const char *text)
 	if (!clients[id].message || clients[id].asked)
 		return;
 	fs = tree_xget(&sessions, id);
+	if (fs->io == NULL)
+		return;
 	(void)snprintf(line, sizeof(line), "%s\n", text);
 	say(fs->io, line, strlen(line));
 }
