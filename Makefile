@@ -51,6 +51,7 @@ help:
 	@echo 'make check     unit tests, linters, then everything under pytest'
 	@echo 'make bugs      which of the daemon'"'"'s past bugs are caught [ONLY=id,id] [TARGET=a,b] [SEEDS=5]'
 	@echo 'make fuzz      fuzz one target FUZZ=name [TARGET=7.9.0p0] [TIME=60] [ENGINE=libfuzzer|afl]'
+	@echo 'make coverage  what the fuzz corpora reach, against fuzz/coverage.floor [RAISE=1]'
 	@echo 'make bench     measure'
 	@echo 'make man       check the man pages and format them into build/man/'
 	@echo 'make install   into $$(DESTDIR)$$(PREFIX), $(PREFIX) by default'
@@ -68,7 +69,7 @@ help:
 # there is in an instant, so it is asked each time rather than trusting a stamp.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
 DEPS = deps-all
-else ifneq ($(filter bugs fuzz fuzz-%,$(MAKECMDGOALS)),)
+else ifneq ($(filter bugs fuzz fuzz-% coverage,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter run bench,$(MAKECMDGOALS)),)
 DEPS = deps-run
@@ -203,7 +204,10 @@ fuzz: | $(DEPS)
 	@ci/fuzz --target '$(FUZZTARGET)' $(if $(TIME),--time '$(TIME)') \
 	    $(if $(ENGINE),--engine '$(ENGINE)') '$(FUZZ)'
 
-.PHONY: fuzz fuzz-targets
+coverage: | $(DEPS)
+	@ci/coverage --target '$(FUZZTARGET)' $(if $(RAISE),--raise) $(FUZZ)
+
+.PHONY: fuzz fuzz-targets coverage
 
 # --- the rest -----------------------------------------------------------------
 

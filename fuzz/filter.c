@@ -832,6 +832,9 @@ clear(void)
 				lka_filter_data_end(id);
 			lka_filter_end(id);
 		}
+	free(peer.m_buf);
+	peer.m_buf = NULL;
+	peer.m_alloc = 0;
 	clear_chains();
 	clear_reports(&report_smtp_in);
 	clear_reports(&report_smtp_out);
