@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "oracle_filter.h"
 #include "parser.h"
 #include "pattern.h"
 #include "plugin.h"
@@ -68,12 +69,14 @@ trace(struct plugin *pl, struct session *s, const char *dir, const char *text,
 		run_trace(pl->run, NULL, pl->name, dir, text, len);
 }
 
-/* For whoever waits until it is ready. */
+/* For whoever waits until it is ready, and for the judge. */
 static void
-look_for_ready(struct plugin *pl, const char *text, size_t len)
+look_at(struct plugin *pl, const char *text, size_t len)
 {
 	static const char ready[] = "register|ready\n";
 
+	if (pl->watch != NULL)
+		filter_watch_said(pl->watch, text, len);
 	if (!pl->ready && memmem(text, len, ready, sizeof(ready) - 1) != NULL)
 		pl->ready = 1;
 }
@@ -83,7 +86,7 @@ plugin_said(struct session *s, const char *text, size_t len)
 {
 	const struct inst *in = s->state;
 
-	look_for_ready(in->seat->plugin, text, len);
+	look_at(in->seat->plugin, text, len);
 }
 
 /* What goes by itself; a line, or several at once. */
@@ -92,7 +95,7 @@ say(struct plugin *pl, struct session *s, const char *text, size_t len)
 {
 	if (len == 0 || pl->quit)
 		return;
-	look_for_ready(pl, text, len);
+	look_at(pl, text, len);
 	trace(pl, s, "F", text, len);
 	channel_write(pl->ch, text, len);
 }
@@ -360,6 +363,8 @@ plugin_heard_line(struct plugin *pl, const char *text, size_t len)
 	struct plugin_thread *th;
 	struct buf b = { 0 };
 
+	if (pl->watch != NULL)
+		filter_watch_heard(pl->watch, text, len);
 	if (!pl->enlisted && strcmp(l->text, "config|ready") == 0) {
 		pl->enlisted = 1;
 		trace(pl, NULL, "D", l->text, l->len);
@@ -683,6 +688,8 @@ plugin_new(struct actor *a)
 	pl->probe->run = a->run;
 	pl->probe->actor = a;
 	STAILQ_INIT(&pl->probe->vars);
+	if (pl->kind->watch != NULL)
+		pl->watch = pl->kind->watch(a);
 	TAILQ_INSERT_TAIL(&a->run->plugins, pl, entry);
 	return pl;
 }

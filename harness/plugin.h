@@ -44,6 +44,8 @@ struct plugin_kind {
 	/* A word of "on": the same. */
 	const char	*(*on)(struct parser *, const struct pos *,
 			    const char *);
+	/* Have the protocol judged, if there is a judge for it. */
+	struct filter_watch *(*watch)(const struct actor *);
 	/* Append what smtpd.conf(5) must say for smtpd to start it. */
 	void		(*declare)(const struct actor *, struct buf *);
 };
@@ -95,6 +97,7 @@ struct plugin {
 	int		 errfd;		/* what a table has is the daemon's own log */
 	TAILQ_HEAD(, plugin_seat) seats;
 	TAILQ_HEAD(, plugin_thread) threads;
+	struct filter_watch *watch;	/* of a filter */
 	struct session	*probe;		/* to see whether a block begins */
 	unsigned int	 ninsts;
 	size_t		 ntrace;

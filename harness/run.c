@@ -16,7 +16,7 @@ const struct actor_kind *const actor_kinds[] = {
 
 const struct oracle *const oracles[] = {
 	&oracle_crash, &oracle_grammar, &oracle_replies, &oracle_accounting,
-	&oracle_clean, &oracle_secret, NULL
+	&oracle_clean, &oracle_secret, &oracle_filter, NULL
 };
 
 static int

@@ -161,7 +161,7 @@ struct oracle {
 };
 
 extern const struct oracle oracle_crash, oracle_grammar, oracle_replies,
-    oracle_accounting, oracle_clean, oracle_secret;
+    oracle_accounting, oracle_clean, oracle_secret, oracle_filter;
 extern const struct oracle *const oracles[];		/* NULL-terminated */
 
 /* A daemon process and its descriptors when it was ready. */
@@ -190,6 +190,7 @@ struct daemon {
 };
 
 TAILQ_HEAD(plugins, plugin);
+TAILQ_HEAD(filter_watches, filter_watch);
 
 /* The one run context: a scenario against a target. */
 struct run {
@@ -214,6 +215,7 @@ struct run {
 	struct words	 secrets;
 	struct proc_waits *waits;
 	struct plugins	 plugins;	/* what smtpd starts and we play */
+	struct filter_watches watches;	/* of oracle_filter.c */
 	struct relay_hub *relay_hub;	/* of relay.c, NULL: none is expected */
 	struct perturb	*perturb;
 	struct reports	*reports;	/* of sanitizers, not judged yet */

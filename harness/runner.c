@@ -18,6 +18,7 @@
 #include "cmd.h"
 #include "daemon.h"
 #include "event.h"
+#include "oracle_filter.h"
 #include "parser.h"
 #include "perturb.h"
 #include "procs.h"
@@ -52,6 +53,7 @@ run_init(struct run *run, const struct scenario *sc,
 	run->daemon.logfd = -1;
 	TAILQ_INIT(&run->actors);
 	TAILQ_INIT(&run->plugins);
+	TAILQ_INIT(&run->watches);
 	TAILQ_INIT(&run->sessions);
 	STAILQ_INIT(&run->points);
 	STAILQ_INIT(&run->vars);
@@ -785,6 +787,7 @@ run_free(struct run *run)
 	}
 	vars_free(&run->vars);
 	relay_close(run);
+	filter_watch_free(run);
 	perturb_free(run);
 	sanitizer_free(run);
 	account_free(run->account);

@@ -268,6 +268,19 @@ smtpd d {
     assert 'nobody plays "g"' in result.end["reason"]
 
 
+def test_the_oracle_objects_to_what_was_not_registered(tmp_path):
+    # a phase of SMTP-IN is one to smtpd, and none to the oracle
+    result = play(tmp_path, CONF + MAIL % 250 + """
+filter f manual {
+    D: config|ready
+    F: register|filter|SMTP-IN|rcpt-to
+    F: register|ready
+}
+""")
+    assert result.code == 1, result.text
+    assert result.failures("filter").startswith("S8: "), result.text
+
+
 BROKEN = {
     "missing": ("", "f: sh: 1: exec: /etc/smtpd/f: not found"),
     "not-executable": ("file /etc/smtpd/f {\n    #!/bin/sh\n}\n",

@@ -1,0 +1,23 @@
+#ifndef SMTPDTEST_ORACLE_FILTER_H
+#define SMTPDTEST_ORACLE_FILTER_H
+
+#include <stddef.h>
+
+#include "filter_judge.h"
+
+/*
+ * Has what goes between smtpd and one filter of a run judged; whoever sees it,
+ * the actor or the tap, hands it over.  The run owns it.
+ */
+struct filter_watch;
+struct run;
+
+struct filter_watch *filter_watch_new(struct run *, const char *name,
+	    const struct filter_facts *);
+/* A line from smtpd, without its LF. */
+void	 filter_watch_heard(struct filter_watch *, const char *, size_t);
+/* Octets from the filter. */
+void	 filter_watch_said(struct filter_watch *, const char *, size_t);
+void	 filter_watch_free(struct run *);
+
+#endif
