@@ -43,7 +43,8 @@ static const struct known known[] = {
 	  "an address that is refused for its domain is taken for a local user "
 	  "with the name before the first at" },
 	{ K_LONG, 680, 0,
-	  "alice@xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	  "alice@xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	  "xxxxx"
 	  ".xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 	  ".xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 	  ".xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -65,7 +66,7 @@ struct item {
 	char		 domain[SMTPD_MAXDOMAINPARTSIZE];
 };
 
-/* --- our own reading -------------------------------------------------------- */
+/* --- our own reading --------------------------------------------------- */
 
 /* len characters, of which each is a letter, a digit or one of others. */
 static int
@@ -201,7 +202,7 @@ read_item(const char *s, unsigned known_ones, struct item *it)
 /*
  * Take the next item off *line: up to a comma outside of quotes, without the
  * backslash before a character that it protects and the blanks around.  1 with
- * one, 0 at the end, -1 if quotes or a backslash are left open or it is too long.
+ * one, 0 at the end, -1 if a quote or backslash is left open or it is too long.
  */
 static int
 next_item(const char **line, char *dst)
@@ -233,7 +234,7 @@ next_item(const char **line, char *dst)
 	return 1;
 }
 
-/* --- comparing -------------------------------------------------------------- */
+/* --- comparing --------------------------------------------------------- */
 
 static int
 same(const struct expandnode *xn, const struct item *it)
@@ -306,7 +307,7 @@ departs(const char *s)
 	return ok != read_item(s, 0, &it) || (ok && !same(&xn, &it));
 }
 
-/* --- lines ------------------------------------------------------------------ */
+/* --- lines ------------------------------------------------------------- */
 
 static void
 aliases(const char *line)

@@ -10,8 +10,8 @@
  * inet_pton(3) and a prefix length; table_netaddr_match() with a comparison of
  * the first bits; and an address that is printed and read again with itself.
  *
- * broken_inet_net_pton_ipv6(), which stands in for the C library where that knows
- * no IPv6, is reached in 6.8 alone: 7.x has an inet_net_pton(3) of its own.
+ * broken_inet_net_pton_ipv6(), which stands in for the C library where that
+ * knows no IPv6, is reached in 6.8 alone: 7.x has its own inet_net_pton(3).
  */
 
 #include "includes.h"
@@ -48,8 +48,8 @@
  */
 static const struct known known[] = {
 	{ K_SHORT, 680, 0, "10.1",
-	  "octets that are left out are zero, and the mask is that of the class "
-	  "or of the octets there are: inet_net_pton(3)" },
+	  "octets left out are zero, and the mask is that of the class or of "
+	  "the octets there are: inet_net_pton(3)" },
 	{ K_HEX, 680, 0, "0xc0000201", "as inet_net_pton(3) has it" },
 	{ K_ZEROS, 680, 0, "192.0.02.1/08",
 	  "leading zeros are skipped, inet_pton(3) refuses them" },
@@ -63,7 +63,7 @@ static const struct known known[] = {
 	  "6.8 uses the C library's inet_net_pton(3), and glibc's gives all "
 	  "multicast addresses a mask of 4 bits" },
 	{ K_WRAP, 680, 689, "192.0.2.1/4294967304",
-	  "and takes a length modulo 2 to the 32, even to less than 0: all hosts" },
+	  "and takes a length modulo 2 to the 32, less than 0 too: all hosts" },
 };
 
 static unsigned	bent;
@@ -163,7 +163,8 @@ read_inet4(const char *s, unsigned known_ones, struct reading *r)
 	r->family = AF_INET;
 	if ((n = read_octets(s, len, known_ones, r->addr)) == 0)
 		return 0;
-	if (s[len] == '/' && !read_length(s + len + 1, 32, known_ones, &r->bits))
+	if (s[len] == '/' &&
+	    !read_length(s + len + 1, 32, known_ones, &r->bits))
 		return 0;
 	/* Less than 0 is what it is, but for -1. */
 	if (s[len] != '/' || r->bits == -1)

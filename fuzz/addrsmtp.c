@@ -77,7 +77,7 @@ catch_reply(struct io *io, const char *fmt, ...)
 	return 0;
 }
 
-/* --- what is known ---------------------------------------------------------------- */
+/* --- what is known ----------------------------------------------------- */
 
 #define K_COLON		0x000001
 #define K_QUOTED	0x000002
@@ -144,7 +144,7 @@ static const struct known known[] = {
 	  "the address's type is not read" },
 	{ K_ORCPTADDR, 680, 689,
 	  "1RCPT TO:<alice@example.org> ORCPT=x400;alice+2Bx",
-	  "it is read as an address with rfc822; in front or not, not as xtext" },
+	  "it is read as an address, with rfc822; or without, not as xtext" },
 	{ K_STICKY, 680, 0,
 	  "1RCPT TO:<alice@example.org> NOTIFY=NEVER\n"
 	  "RCPT TO:<bob@example.org> NOTIFY=DELAY",
@@ -155,7 +155,7 @@ static unsigned	bent;
 
 #define HOST	"mx.example.org"
 
-/* --- our own reading -------------------------------------------------------------- */
+/* --- our own reading --------------------------------------------------- */
 
 struct reading {
 	char		 user[SMTP_LINE_MAX];
@@ -432,7 +432,7 @@ is(const char *s, size_t len, const char *word)
 	return strlen(word) == len && strncasecmp(s, word, len) == 0;
 }
 
-/* --- the parameters: each reads a value of len characters ------------------------- */
+/* --- the parameters: each reads a value of len characters -------------- */
 
 static int
 read_auth(const char *s, size_t len, unsigned known_ones, struct reading *r)
@@ -606,7 +606,7 @@ read_params(const char *s, int mail, int dsn, unsigned known_ones,
 	return 1;
 }
 
-/* --- the session ------------------------------------------------------------------ */
+/* --- the session ------------------------------------------------------- */
 
 #define OPT_DSN		0x01
 #define OPT_SENDERS	0x02	/* a user who may use some addresses only */
@@ -647,7 +647,7 @@ argument(const char *line, int *mail)
 	return line;
 }
 
-/* Does the daemon read the command as we do?  Afterwards its answer is in sent. */
+/* Does the daemon read the command as we do?  Then its answer is in sent. */
 static int
 mail_from(const char *args, int dsn, unsigned known_ones, struct reading *r)
 {
@@ -695,7 +695,7 @@ rcpt_to(const char *args, int dsn, unsigned known_ones, struct reading *r)
 	    e->dsn_notify == r->notify;
 }
 
-/* An address that was taken is taken again as it is printed, and is the same. */
+/* An address that was taken is taken again as printed, and is the same. */
 static void
 there_and_back(const struct mailaddr *m, int mail)
 {

@@ -6,12 +6,12 @@
  * fuzz-about: srs.c:srs_decode,srs0_decode,srs1_decode,srs_hash
  * fuzz-about: srs.c:timestamp_check_range,minrange,maxrange
  *
- * The first line of an input is how many days have passed.  Then there are pairs
- * of lines, a sender and the domain that forwards it: the daemon has to make of
- * them what we do, and the sender of that again.  A sender is decoded as well, as
- * the recipient it might be; behind SRS the hash may be "????" and the day "??",
- * for which the right ones are put in, the former with the new key, or with the
- * old one where the prefix has a small r.
+ * The first line of an input is how many days have passed.  Then there are
+ * pairs of lines, a sender and the domain that forwards it: the daemon has to
+ * make of them what we do, and the sender of that again.  A sender is decoded
+ * as well, as the recipient it might be; behind SRS the hash may be "????" and
+ * the day "??", for which the right ones are put in, the former with the new
+ * key, or with the old one where the prefix has a small r.
  */
 
 #include "includes.h"
@@ -76,7 +76,7 @@ today(void)
 	return time(NULL) / (60 * 60 * 24) % 1024;
 }
 
-/* --- encoding --------------------------------------------------------------- */
+/* --- encoding ---------------------------------------------------------- */
 
 /* Put "SRSn=HHHH=" before text into dst; 0 if it gets too long. */
 static int
@@ -126,7 +126,7 @@ encode(const char *sender, const char *domain, char *dst)
 	return strlen(text) <= ADDRMAX && seal(n == 0 ? 0 : 1, text, dst);
 }
 
-/* --- decoding --------------------------------------------------------------- */
+/* --- decoding ---------------------------------------------------------- */
 
 static int
 delimiter(int c, unsigned known_ones)
@@ -238,7 +238,7 @@ departs(const char *s)
 	return !decode_agrees(buf, 0);
 }
 
-/* --- the target ------------------------------------------------------------- */
+/* --- the target -------------------------------------------------------- */
 
 static void
 there_and_back(const char *sender, const char *domain)

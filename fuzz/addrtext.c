@@ -42,7 +42,7 @@ static const struct known relayhosts[] = {
 	{ K_PORT, 680, 0, "mx.example.org: +025",
 	  "the port is read by strtonum(3), with all it skips" },
 	{ K_HOST64, 680, 0,
-	  "a-host-whose-name-has-more-than-64-characters.is-refused.example.org",
+	  "a-host-whose-name-has-more-than-64-characters.not.taken.example.org",
 	  "HOST_NAME_MAX is 64 on Linux, names may have 253 characters" },
 	{ K_LITERAL, 680, 0, "[2001:db8::1]",
 	  "an address need not have its tag, or have the wrong one" },
@@ -69,7 +69,7 @@ read_number(const char *s, long long min, long long max, int bent,
 	return end != s && *end == '\0' && errno == 0 && *n >= min && *n <= max;
 }
 
-/* --- mail addresses --------------------------------------------------------- */
+/* --- mail addresses ---------------------------------------------------- */
 
 static int
 read_mailaddr(const char *s, struct mailaddr *m)
@@ -108,7 +108,7 @@ mailaddr(const char *s)
 		fuzz_fail("address \"%s\" is not read as it was printed", s);
 }
 
-/* --- relay hosts ------------------------------------------------------------ */
+/* --- relay hosts ------------------------------------------------------- */
 
 static const struct proto {
 	const char	*name;
@@ -257,7 +257,7 @@ relayhost_departs(const char *s)
 	return !relayhost_agrees(s, 0);
 }
 
-/* --- users ------------------------------------------------------------------ */
+/* --- users ------------------------------------------------------------- */
 
 /* name:uid:gid:directory, the last with colons if it likes. */
 static int
@@ -307,7 +307,7 @@ userinfo_departs(const char *s)
 	return !userinfo_agrees(s, 0);
 }
 
-/* --- credentials ------------------------------------------------------------ */
+/* --- credentials ------------------------------------------------------- */
 
 /* user:password, or a password alone; nothing in the daemon calls it. */
 static void

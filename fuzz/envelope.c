@@ -12,7 +12,7 @@
  * fuzz-about: envelope.c:ascii_dump_flags,ascii_dump_type,ascii_dump_uint8
  *
  * The input is the file.  It is loaded or not as a reading of our own of its
- * fields says; and what is loaded, dumped and loaded again is dumped as the same.
+ * fields says; and what is loaded, dumped and loaded is dumped as the same.
  */
 
 #include "includes.h"
@@ -33,7 +33,7 @@
 
 #include "fuzz.h"
 
-/* --- our own reading: one function for each kind of value, max its limit --------- */
+/* --- our own reading: one function for each kind of value, max its limit  */
 
 static int
 text(const char *s, long long max)
@@ -256,7 +256,7 @@ out:
 	return ok;
 }
 
-/* --- the target ------------------------------------------------------------------- */
+/* --- the target -------------------------------------------------------- */
 
 static void
 there_and_back(const struct envelope *e)

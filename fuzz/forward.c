@@ -21,7 +21,7 @@
 
 #define K_COMMENT	0x01
 
-/* aliases(5), of includes: "The format of the file is identical to this one." */
+/* aliases(5): "The format of the file is identical to this one." */
 static const struct known known[] = {
 	{ K_COMMENT, 680, 0, "alice # and only she\nbob#\ncarol\n",
 	  "an included file has no comments: a number sign makes a line wrong, "

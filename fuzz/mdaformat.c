@@ -44,7 +44,7 @@ static const struct known known[] = {
 	{ K_NUMBER, 680, 0, "mda %{rcpt[ +01]}",
 	  "numbers are read by strtonum(3), with all it skips" },
 	{ K_RANGEMOD, 680, 789, "mda %{rcpt[0:3]:lowercase}",
-	  "modifiers after a range are not found, against the manual's example" },
+	  "modifiers after a range are not found, as in the manual's example" },
 	{ K_JUNK, 680, 0, "mda %{rcpt[0:3]junk}",
 	  "what follows a range is skipped up to the modifiers" },
 	{ K_RAW, 790, 0, "mda %{rcpt:raw}",
@@ -62,7 +62,7 @@ struct values {
 
 enum outcome { DONE, FAILED, UNTOUCHED };
 
-/* --- our own reading -------------------------------------------------------- */
+/* --- our own reading --------------------------------------------------- */
 
 static int
 read_value(const char *name, const struct values *v, char *dst)
@@ -274,7 +274,7 @@ read_format(const char *s, const struct values *v, unsigned known_ones,
 	return len < EXPAND_BUFFER ? DONE : FAILED;
 }
 
-/* --- the target ------------------------------------------------------------- */
+/* --- the target -------------------------------------------------------- */
 
 static int
 agrees(const char *command, const struct values *v, unsigned known_ones)

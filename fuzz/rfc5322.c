@@ -5,10 +5,10 @@
  * fuzz-about: rfc5322.c:rfc5322_push,rfc5322_unfold_header,rfc5322_next
  * fuzz-about: rfc5322.c:_rfc5322_next,buf_alloc,buf_grow,buf_cat
  *
- * The input is a message, which is pushed line by line with its end behind them.
- * Each answer has to be what a reading of our own of RFC 5322, section 2, says
- * comes next; the fields whose names end in "o" are asked for unfolded, as the
- * daemon does with To.
+ * The input is a message, which is pushed line by line with its end behind
+ * them.  Each answer has to be what a reading of our own of RFC 5322, section
+ * 2, says comes next; the fields whose names end in "o" are asked for unfolded,
+ * as the daemon does with To.
  */
 
 #include "includes.h"
@@ -44,8 +44,8 @@ static const struct known known[] = {
 	  "a blank in front makes no difference where no field was begun" },
 	{ K_LONG, 680, 0,
 	  NAME300 NAME300 ": a\n" NAME300 NAME300 ": b",
-	  "a name is refused where it and the one before it have 1,024 characters "
-	  "together" },
+	  "a name is refused where it and the one before it have 1,024 "
+	  "characters together" },
 };
 
 static unsigned	bent;

@@ -6,9 +6,10 @@
  * fuzz-about: table.c:table_mailaddr_match,table_domain_match
  *
  * The first line of an input is a key, the second the value found; they are
- * read for every service.  Addresses have to be what inet_pton(3) makes of them,
- * with brackets, tag and scope as table(5) and the daemon have them; credentials
- * what is on either side of the colon; the rest is read as its parser does.
+ * read for every service.  Addresses have to be what inet_pton(3) makes of
+ * them, with brackets, tag and scope as table(5) and the daemon have them;
+ * credentials what is on either side of the colon; the rest is what its parser
+ * makes of it.
  */
 
 #include "table.c"
@@ -30,10 +31,10 @@ static const struct known known[] = {
 	{ K_BRACKETS, 680, 689, "[2001:db8::1]",
 	  "brackets, which the manual wants, are refused" },
 	{ K_ODDBRACKETS, 790, 0, "2001:db8::1]:25",
-	  "what follows a closing bracket is skipped, and either may be missing" },
+	  "what follows a closing bracket is skipped, and one may be missing" },
 	{ K_ODDBRACKETS, 760, 789, "192.0.2.1]:25", "the same" },
 	{ K_INET4, 760, 789, "2001:db8::1",
-	  "src-inet6: no IPv6 address is taken, and an IPv4 one in brackets is" },
+	  "src-inet6: no IPv6 address is taken, but an IPv4 one in brackets" },
 	{ K_SCOPE, 680, 689, "2001:db8::1% +01",
 	  "any address may have a scope, which is read by strtonum(3)" },
 	{ K_SCOPE, 760, 789, "192.0.2.1% +01", "the same" },
@@ -42,7 +43,7 @@ static const struct known known[] = {
 
 static unsigned	bent;
 
-/* --- our own reading of an address ------------------------------------------------ */
+/* --- our own reading of an address ------------------------------------- */
 
 /* A scope: an interface's name or a number. */
 static int
@@ -124,7 +125,7 @@ same(const struct sockaddr_storage *a, const struct sockaddr_storage *b,
 		return 0;
 	if (a->ss_family == AF_INET)
 		return memcmp(a, b, sizeof(struct sockaddr_in)) == 0;
-	/* Of an address read as another family's 12 octets are left to chance. */
+	/* 12 octets of an address read as another family's are chance. */
 	return memcmp(&a6->sin6_addr, &b6->sin6_addr,
 	    known_ones & K_INET4 ? 4 : 16) == 0 &&
 	    (known_ones & K_INET4 || a6->sin6_scope_id == b6->sin6_scope_id);
@@ -148,7 +149,7 @@ departs(const char *s)
 	return !sockaddr_agrees(s, 0);
 }
 
-/* --- each service ----------------------------------------------------------------- */
+/* --- each service ------------------------------------------------------ */
 
 /* user:password with something in both, or a password of the key's user. */
 static int
@@ -316,7 +317,7 @@ before_buffer(const char *s)
 	return 0;
 }
 
-/* --- matching --------------------------------------------------------------------- */
+/* --- matching ---------------------------------------------------------- */
 
 /*
  * glibc takes time and memory without bounds for counts and references back,
