@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "oracle_filter.h"
 #include "parser.h"
 #include "plugin.h"
 #include "real_filter.h"
@@ -174,6 +175,12 @@ table_prepare(struct actor *a)
 	return rv;
 }
 
+static struct filter_watch *
+table_watched(const struct actor *a)
+{
+	return table_watch_new(a->run, a->role->name, JUDGE_DAEMON);
+}
+
 static const struct plugin_kind table_kind = {
 	.token = "id",
 	.read = table_read,
@@ -182,6 +189,7 @@ static const struct plugin_kind table_kind = {
 	.enlist = table_enlist,
 	.point = table_point,
 	.on = table_on,
+	.watch = table_watched,
 	.declare = table_declare,
 };
 

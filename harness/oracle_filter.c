@@ -1,15 +1,17 @@
-/* What goes between smtpd and its filters keeps to smtpd-filters(7). */
+/* What goes between smtpd and its filters and tables keeps to the protocols. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "oracle_filter.h"
 #include "run.h"
+#include "table_judge.h"
 
 struct filter_watch {
 	TAILQ_ENTRY(filter_watch) entry;
 	struct run	*run;
 	char		*name;
-	struct filter_judge *judge;
+	struct filter_judge *judge;	/* or */
+	struct table_judge *table;
 	struct buf	 line;		/* said by the filter, not ended yet */
 };
 
@@ -24,23 +26,51 @@ object(void *arg, const struct filter_objection *o)
 		    o->id, o->text, o->got);
 }
 
-struct filter_watch *
-filter_watch_new(struct run *run, const char *name,
-    const struct filter_facts *facts)
+static struct filter_watch *
+watch_new(struct run *run, const char *name)
 {
 	struct filter_watch *w = xcalloc(1, sizeof(*w));
 
 	w->run = run;
 	w->name = xstrdup(name);
-	w->judge = filter_judge_new(name, facts, object, w);
 	TAILQ_INSERT_TAIL(&run->watches, w, entry);
 	return w;
 }
 
-void
-filter_watch_heard(struct filter_watch *w, const char *line, size_t len)
+struct filter_watch *
+filter_watch_new(struct run *run, const char *name,
+    const struct filter_facts *facts)
 {
-	filter_judge_line(w->judge, 'D', now_us() - w->run->t0, line, len, 1);
+	struct filter_watch *w = watch_new(run, name);
+
+	w->judge = filter_judge_new(name, facts, object, w);
+	return w;
+}
+
+struct filter_watch *
+table_watch_new(struct run *run, const char *name, unsigned sides)
+{
+	struct filter_watch *w = watch_new(run, name);
+
+	w->table = table_judge_new(sides, 0, object, w);
+	return w;
+}
+
+static void
+line(struct filter_watch *w, char dir, const char *text, size_t len)
+{
+	uint64_t usec = now_us() - w->run->t0;
+
+	if (w->judge != NULL)
+		filter_judge_line(w->judge, dir, usec, text, len, 1);
+	else
+		table_judge_line(w->table, dir, usec, text, len);
+}
+
+void
+filter_watch_heard(struct filter_watch *w, const char *text, size_t len)
+{
+	line(w, 'D', text, len);
 }
 
 void
@@ -53,8 +83,7 @@ filter_watch_said(struct filter_watch *w, const char *text, size_t len)
 	while (done < w->line.len && (nl = memchr(w->line.data + done, '\n',
 	    w->line.len - done)) != NULL) {
 		len = (size_t)(nl - w->line.data) - done;
-		filter_judge_line(w->judge, 'F', now_us() - w->run->t0,
-		    w->line.data + done, len, 1);
+		line(w, 'F', w->line.data + done, len);
 		done += len + 1;
 	}
 	buf_drain(&w->line, done);
@@ -64,10 +93,15 @@ static void
 filter_finish(struct run *run)
 {
 	struct filter_watch *w;
+	uint64_t usec = now_us() - run->t0;
 
-	if (!run->daemon.exited)
-		TAILQ_FOREACH(w, &run->watches, entry)
-			filter_judge_end(w->judge, now_us() - run->t0);
+	if (run->daemon.exited)
+		return;
+	TAILQ_FOREACH(w, &run->watches, entry)
+		if (w->judge != NULL)
+			filter_judge_end(w->judge, usec);
+		else
+			table_judge_end(w->table, usec);
 }
 
 void
@@ -77,7 +111,10 @@ filter_watch_free(struct run *run)
 
 	while ((w = TAILQ_FIRST(&run->watches)) != NULL) {
 		TAILQ_REMOVE(&run->watches, w, entry);
-		filter_judge_free(w->judge);
+		if (w->judge != NULL)
+			filter_judge_free(w->judge);
+		else
+			table_judge_free(w->table);
 		buf_free(&w->line);
 		free(w->name);
 		free(w);
@@ -86,7 +123,8 @@ filter_watch_free(struct run *run)
 
 const struct oracle oracle_filter = {
 	.name = "filter",
-	.text = "smtpd and its filters keep to smtpd-filters(7)",
+	.text = "smtpd and its filters keep to smtpd-filters(7), and with "
+	    "tables to smtpd-tables(7)",
 	.finish = filter_finish,
 	.daemon = 1,
 };

@@ -14,6 +14,9 @@ struct run;
 
 struct filter_watch *filter_watch_new(struct run *, const char *name,
 	    const struct filter_facts *);
+/* The same for a table. */
+struct filter_watch *table_watch_new(struct run *, const char *name,
+	    unsigned sides);
 /* A line from smtpd, without its LF. */
 void	 filter_watch_heard(struct filter_watch *, const char *, size_t);
 /* Octets from the filter. */
