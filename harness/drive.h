@@ -100,6 +100,7 @@ struct drive_hostile {
 	unsigned	 flags;
 	unsigned long	 sessions, parallel;	/* instead of those of the conf */
 	int		 extra;		/* smtpd would never: only on request */
+	const char	*id;		/* broken by a filter that dies of it */
 };
 extern const struct drive_hostile drive_hostiles[];
 
