@@ -56,6 +56,7 @@ struct work {
 	int		 id;
 	size_t		 nerrors, nbroken;
 	int		 unready;	/* it never was */
+	int		 hung;		/* in the last pass */
 	struct buf	 ids;		/* invariants broken */
 };
 
@@ -406,6 +407,7 @@ one_pass(struct work *w, int version, const struct drive_hostile *h)
 	if (!r.gaveup) {
 		w->nerrors += r.error != NULL;
 		w->unready |= h == NULL && !r.ready;
+		w->hung = r.hung > 0;
 		w->nbroken += r.nbroken + (r.crash != NULL);
 		note_ids(w, &r);
 		if (r.error != NULL)
@@ -436,6 +438,12 @@ all_passes(struct work *w)
 	for (v = 0; v < o->nversions; v++) {
 		if (o->plain)
 			one_pass(w, o->versions[v], NULL);
+		if (w->hung && o->nkinds > 0 && !is_over(w)) {
+			fprintf(w->out, "protocol 0.%d: no hostile input to "
+			    "what does not answer\n", o->versions[v]);
+			w->hung = 0;
+			continue;
+		}
 		for (k = 0; k < o->nkinds && !is_over(w); k++)
 			one_pass(w, o->versions[v], o->kinds[k]);
 		if (is_over(w))

@@ -201,7 +201,6 @@ handshake(struct drive *d)
 		config(d, "config|unknown-key|value\n");
 		config(d, "config|unknown-key|several|values||\n");
 		config(d, "config|empty|\n");
-		config(d, "config|bare\n");
 	}
 	if (v >= 6)
 		config(d, "config|admd|mx.example.org\n");
@@ -348,7 +347,7 @@ on_tick(int fd, short what, void *arg)
 	}
 	if (d->eof || d->exited)
 		ending(d, now);
-	else if (d->ready == 0 && now > d->owed + TICK) {
+	else if (d->ready == 0 && now > d->begun + d->owed + TICK) {
 		filter_judge_time(d->judge, now);
 		d->cutoff = 1;
 		drive_proc_kill(d->proc, SIGKILL);
@@ -749,6 +748,7 @@ start(struct drive *d)
 		drive_proc_pieces(d->proc, d->stream, (struct range){ 1, 300 });
 	if (d->script == NULL)
 		handshake(d);
+	d->begun = drive_now(d);
 	if (d->hostile & HOSTILE_EOF_EARLY)
 		finish(d);
 	return 0;

@@ -14,14 +14,16 @@ const struct drive_hostile drive_hostiles[] = {
 	    HOSTILE_LATE, 30, 4, 0, "F33" },
 	{ "no-tx-begin", "transactions without their tx-begin (F34)",
 	    HOSTILE_NO_BEGIN, 20, 4, 0, "F34" },
-	{ "no-link-connect", "sessions without their link-connect, as on "
-	    "smtp-out (F33)", HOSTILE_MIDDLE, 20, 4, 0, "F33" },
+	{ "no-link-connect", "sessions of smtp-out without their link-connect "
+	    "(F33)", HOSTILE_MIDDLE, 40, 4, 0, "F33" },
 	{ "huge-lines", "names and mail in lines of up to 16 kB, smtpd's limit "
 	    "(F5)", HOSTILE_HUGE, 20, 4, 0, NULL },
 	{ "eight-bit", "bytes above 127, no UTF-8, in names, addresses and "
 	    "mail (F24)", HOSTILE_EIGHT_BIT, 20, 4, 0, NULL },
 	{ "bars", "\"|\" in the last field, where it may be (F10, F17)",
 	    HOSTILE_BARS, 20, 4, 0, NULL },
+	{ "local-clients", "users of the machine, over smtpd's own socket: no "
+	    "address, but \"local\"", HOSTILE_LOCAL, 20, 4, 0, NULL },
 	{ "gone-clients", "clients that go while an answer is owed (F26, F33)",
 	    HOSTILE_DEAD, 60, 10, 0, "F33" },
 	{ "many-sessions", "500 sessions at once (F26, F28)", 0, 500, 500, 0, NULL },

@@ -77,8 +77,9 @@ drive_address(struct dsession *s, struct buf *b, int sender)
 			buf_addstr(b, "0123456789");
 	if (flags & HOSTILE_EIGHT_BIT)
 		buf_addstr(b, "\xc3\xa4\xff\x80");
-	if ((flags & HOSTILE_BARS) || (s->d->conf->version < 7 &&
-	    pick(s, "bar", 20) == 0))
+	/* not before the address became the last field, and not since 7.9 */
+	if (s->d->conf->version >= 6 && ((flags & HOSTILE_BARS) ||
+	    (s->d->conf->version == 6 && pick(s, "bar", 20) == 0)))
 		buf_addstr(b, "a|b||");
 	buf_addf(b, "%s%llu@", locals[pick(s, "local", nitems(locals))],
 	    (unsigned long long)pick(s, "number", 100));

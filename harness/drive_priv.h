@@ -28,6 +28,7 @@
 #define HOSTILE_DEAF		0x1000	/* its answers are not read for a while */
 #define HOSTILE_EOF		0x2000	/* the end in the midst of sessions */
 #define HOSTILE_EOF_EARLY	0x4000	/* the end before the handshake's */
+#define HOSTILE_LOCAL	0x10000	/* clients of smtpd's own socket */
 #define HOSTILE_DEAD		0x8000	/* clients gone while an answer is owed */
 
 struct drive;
@@ -93,6 +94,7 @@ struct drive {
 	unsigned long	 nheard;	/* lines of the filter */
 	struct stream	*stream;
 	uint64_t	 t0;		/* of the start */
+	uint64_t	 begun;		/* when config|ready was said */
 	uint64_t	 ready;		/* when it was, 0: not yet */
 	uint64_t	 deaf;		/* until then */
 	uint64_t	 owed;		/* us in which an answer is due */

@@ -14,6 +14,7 @@ struct drive_script {
 	struct said	*said;
 	size_t		 n, next;
 	unsigned long	 heard;		/* lines of the filter, in the log */
+	unsigned long	 fewer;		/* than in the log */
 	uint64_t	 since;		/* waiting for one of them */
 };
 
@@ -60,8 +61,8 @@ drive_script_free(struct drive_script *s)
 }
 
 /*
- * A line is said when the filter has said as much as it had in the log; when
- * it does not, that is the judge's business, and we go on.
+ * A line is said when the filter has said as much as it had in the log.  When
+ * it does not, that is the judge's business, and we go on from there.
  */
 int
 drive_script_step(struct drive *d, struct drive_script *s)
@@ -71,11 +72,12 @@ drive_script_step(struct drive *d, struct drive_script *s)
 
 	for (; s->next < s->n; s->next++) {
 		l = &s->said[s->next];
-		if (l->after > d->nheard) {
+		if (l->after > d->nheard + s->fewer) {
 			if (s->since == 0)
 				s->since = now;
 			if (now - s->since < d->owed)
 				return 0;
+			s->fewer = l->after - d->nheard;
 		}
 		s->since = 0;
 		drive_send(d, l->text, l->len);

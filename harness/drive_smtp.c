@@ -61,7 +61,7 @@ head(struct dsession *s, const char *kind, const char *point)
 	return b;
 }
 
-/* An event; what stands behind the session's id is formatted. */
+/* An event; what stands behind the session's id is formatted, NULL: nothing. */
 static void __attribute__((format(printf, 3, 4)))
 report(struct dsession *s, enum filter_event ev, const char *fmt, ...)
 {
@@ -74,11 +74,10 @@ report(struct dsession *s, enum filter_event ev, const char *fmt, ...)
 	if (!d->res->events[s->out][ev])
 		return;
 	if ((ev == EV_TX_BEGIN && (d->hostile & HOSTILE_NO_BEGIN)) ||
-	    (ev == EV_LINK_CONNECT && (d->hostile & HOSTILE_MIDDLE)))
+	    (ev == EV_LINK_CONNECT && s->out && (d->hostile & HOSTILE_MIDDLE)))
 		return;
 	b = head(s, "report", filter_events[ev].name);
-	/* with nothing behind the session's id there is no bar either */
-	if (ev != EV_LINK_DISCONNECT) {
+	if (fmt != NULL) {
 		va_start(ap, fmt);
 		if ((n = vasprintf(&text, fmt, ap)) == -1)
 			abort();
@@ -177,19 +176,19 @@ rollback(struct dsession *s)
 static void
 late(struct dsession *s)
 {
-	report(s, EV_TIMED_OUT, "%s", "");
+	report(s, EV_TIMED_OUT, NULL);
 	s->tx = 0xfeedbeef;
 	report(s, EV_TX_ROLLBACK, "%08x", s->tx);
 	report(s, EV_TX_RESET, "%08x", s->tx);
 	report(s, EV_PROTOCOL_SERVER, "421 too late");
-	report(s, EV_LINK_DISCONNECT, "%s", "");
+	report(s, EV_LINK_DISCONNECT, NULL);
 }
 
 static void
 hang_up(struct dsession *s)
 {
 	rollback(s);
-	report(s, EV_LINK_DISCONNECT, "%s", "");
+	report(s, EV_LINK_DISCONNECT, NULL);
 	if (s->d->hostile & HOSTILE_LATE)
 		late(s);
 	s->next = s->after = NULL;
@@ -200,7 +199,7 @@ hang_up(struct dsession *s)
 void
 dsession_timeout(struct dsession *s)
 {
-	report(s, EV_TIMED_OUT, "%s", "");
+	report(s, EV_TIMED_OUT, NULL);
 	hang_up(s);
 }
 
@@ -322,8 +321,9 @@ cmd_connect(struct dsession *s)
 		{ "v6.example", "pass", "[2001:db8::7]", ":65535" },
 		{ "localhost", "pass", "local", "" },
 	};
-	size_t i = pick(s, "peer", nitems(peers));
-	int local = *peers[i].port == '\0';
+	int local = (s->d->hostile & HOSTILE_LOCAL) != 0;
+	size_t i = local ? nitems(peers) - 1 :
+	    pick(s, "peer", nitems(peers) - 1);
 	struct buf b = { 0 };
 
 	s->tls = !local && seldom(s, "smtps", 6);
@@ -455,8 +455,8 @@ cmd_auth(struct dsession *s)
 	struct buf plain = { 0 }, arg = { 0 };
 
 	buf_reset(&s->user);
-	buf_addstr(&s->user, seldom(s, "user", 4) ? "us|er@mx.example" :
-	    "alice");
+	buf_addstr(&s->user, s->d->conf->version >= 7 && seldom(s, "user", 4) ?
+	    "us|er@mx.example" : "alice");
 	if (seldom(s, "login", 3)) {
 		client(s, L_OTHER, "AUTH LOGIN");
 		ask(s, PH_AUTH, "LOGIN", after_login);
