@@ -329,6 +329,17 @@ report(struct work *w, json_t *ev)
 	json_decref(ev);
 }
 
+static size_t
+count_passes(const struct options *o)
+{
+	size_t v, k, n = o->nversions * (size_t)o->plain;
+
+	for (v = 0; v < o->nversions; v++)
+		for (k = 0; k < o->nkinds; k++)
+			n += o->versions[v] >= o->kinds[k]->since;
+	return n;
+}
+
 static void
 start_reports(struct work *w)
 {
@@ -339,7 +350,7 @@ start_reports(struct work *w)
 	add_sink(w, &report_junit, o->junit);
 	add_sink(w, &report_json, o->json);
 	report(w, drive_run_start(o->seed, o->versions, o->nversions,
-	    o->nversions * (o->nkinds + (size_t)o->plain)));
+	    count_passes(o)));
 }
 
 static void
@@ -445,7 +456,8 @@ all_passes(struct work *w)
 			continue;
 		}
 		for (k = 0; k < o->nkinds && !is_over(w); k++)
-			one_pass(w, o->versions[v], o->kinds[k]);
+			if (o->versions[v] >= o->kinds[k]->since)
+				one_pass(w, o->versions[v], o->kinds[k]);
 		if (is_over(w))
 			break;
 	}
