@@ -414,7 +414,7 @@ static void
 s46(struct judging *g)
 {
 	const struct filter_line *fl = g->fl;
-	const char *name = fl->field[fl->nfields - 1];
+	const char *name = fl->nfields == 0 ? "" : fl->field[fl->nfields - 1];
 
 	if (IS_EVENT(g, EV_LINK_CONNECT)) {
 		if (strcmp(fl->field[1], "pass") != 0 &&

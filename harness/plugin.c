@@ -513,7 +513,6 @@ plugin_done(struct session *s)
 	if (in->seat->block->manual)
 		pl->manual = 0;
 	plugin_release(s, UINT64_MAX);
-	in->hold = 0;
 	while ((l = TAILQ_FIRST(&in->queue)) != NULL) {
 		TAILQ_REMOVE(&in->queue, l, entry);
 		answer(pl, in, l);
@@ -561,13 +560,13 @@ plugin_release(struct session *s, uint64_t n)
 	struct plugin_line *l;
 	struct buf b = { 0 };
 
+	if (n == UINT64_MAX)
+		in->hold = 0;
 	for (; n > 0 && (l = TAILQ_FIRST(&in->kept)) != NULL; n--) {
 		TAILQ_REMOVE(&in->kept, l, entry);
 		buf_add(&b, l->text, l->len);
 		line_free(l);
 	}
-	if (n > 0)
-		in->hold = 0;
 	say(in->seat->plugin, s, b.data, b.len);
 	buf_free(&b);
 }
