@@ -52,6 +52,7 @@ help:
 	@echo 'make bugs      which of the daemon'"'"'s past bugs are caught [ONLY=id,id] [TARGET=a,b] [SEEDS=5]'
 	@echo 'make fuzz      fuzz one target FUZZ=name [TARGET=7.9.0p0] [TIME=60] [ENGINE=libfuzzer|afl]'
 	@echo 'make coverage  what the fuzz corpora reach, against fuzz/coverage.floor [RAISE=1]'
+	@echo 'make kill      do the kill scripts kill what has the bug, and nothing else? [KILL_RUNS=10]'
 	@echo 'make bench     measure'
 	@echo 'make man       check the man pages and format them into build/man/'
 	@echo 'make install   into $$(DESTDIR)$$(PREFIX), $(PREFIX) by default'
@@ -69,7 +70,7 @@ help:
 # there is in an instant, so it is asked each time rather than trusting a stamp.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
 DEPS = deps-all
-else ifneq ($(filter bugs fuzz fuzz-% coverage,$(MAKECMDGOALS)),)
+else ifneq ($(filter bugs kill fuzz fuzz-% coverage,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter run bench,$(MAKECMDGOALS)),)
 DEPS = deps-run
@@ -134,6 +135,9 @@ bugs: $(DRIVER) certs filters
 	@SMTPDTEST=$(CURDIR)/$(DRIVER) ci/bugs $(if $(ONLY),--only '$(ONLY)') \
 	    $(if $(SEEDS),--seeds '$(SEEDS)') \
 	    $(if $(filter file,$(origin TARGET)),,--target '$(TARGET)')
+
+kill: $(DRIVER) certs
+	@SMTPDTEST=$(CURDIR)/$(DRIVER) ci/kill $(if $(KILL_RUNS),-n '$(KILL_RUNS)')
 
 # pytest comes last: what it says at the end is the verdict.  Its status would
 # be lost in the pipe, hence the file.
@@ -232,6 +236,6 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: all help certs filters run bugs bench check unit cppcheck lint-man bug-files man install clean distclean
+.PHONY: all help certs filters run bugs kill bench check unit cppcheck lint-man bug-files man install clean distclean
 .SECONDARY: $(OBJS) $(TESTOBJS) $(O)/pkg.cflags $(O)/pkg.libs
 .DELETE_ON_ERROR:

@@ -17,7 +17,7 @@ struct cmd {
 };
 
 extern const struct cmd	cmd_run, cmd_load, cmd_drive, cmd_hunt, cmd_kill,
-    cmd_shell, cmd_list;
+    cmd_shrink, cmd_shell, cmd_list;
 
 /* Usage on stderr; returns EX_SETUP. */
 int	cmd_usage(const struct cmd *);

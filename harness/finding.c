@@ -222,6 +222,8 @@ finding_keep(const char *dir, const char *slug, const json_t *end,
 		json_object_set_new(j, "count", json_integer(1));
 		json_object_set(j, "failures", json_object_get(end, "failures"));
 		json_object_set(j, "seconds", json_object_get(end, "seconds"));
+		json_object_set(j, "plan", json_object_get(
+		    json_object_get(end, "stats"), "plan"));
 		rc = make_dir(dir) == -1 ? -1 : put_new(path, end, j);
 	}
 	json_decref(j);

@@ -82,6 +82,7 @@ struct perturb {
 	int		 nchange;
 	int		 pct;		/* priorities are set */
 	json_t		*states;
+	json_t		*plan;		/* what was done, as a scenario says it */
 };
 
 /* What happens to one client. */
@@ -315,6 +316,21 @@ note_state(struct perturb *p)
 }
 
 static void	 pct_end(struct perturb *);
+static void	 plan(struct perturb *, const char *, ...)
+		    __attribute__((format(printf, 2, 3)));
+
+/* Remember it in the words of a scenario, for shrink. */
+static void
+plan(struct perturb *p, const char *fmt, ...)
+{
+	char text[160];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_array_append_new(p->plan, json_string(text));
+}
 
 static void
 window_open(struct perturb *p, struct standstill *w)
@@ -326,6 +342,13 @@ window_open(struct perturb *p, struct standstill *w)
 	for (i = 0; i < w->npids; i++)
 		sandbox_kill(p->run->sb, w->pids[i], SIGSTOP);
 	tell(p->run, "stopped", whos[w->who].name);
+	if (w->until >= CONTACTS_MAX)
+		plan(p, "stop %s after %llu", whos[w->who].name,
+		    (unsigned long long)w->after);
+	else
+		plan(p, "stop %s after %llu for %llu", whos[w->who].name,
+		    (unsigned long long)w->after,
+		    (unsigned long long)(w->until - w->after));
 	note_state(p);
 }
 
@@ -508,6 +531,7 @@ rest_drawn(struct perturb *p)
 		any.hi = n - 1;
 		s = ready[choice_draw(p->choices, "gone", any)];
 		s->disturbance->at_rest = 0;
+		plan(p, "rest %s %s", cuts[s->disturbance->how].name, s->label);
 		cut(s, s->disturbance->how);
 		return;
 	}
@@ -515,6 +539,7 @@ rest_drawn(struct perturb *p)
 	n = choice_draw(p->choices, "continued", any);
 	for (i = 0; p->w[i].state != OPEN || n-- > 0; i++)
 		;
+	plan(p, "rest continue %s", whos[p->w[i].who].name);
 	window_close(p, &p->w[i]);
 }
 
@@ -664,6 +689,7 @@ perturb_start(struct run *run)
 	p->run = run;
 	p->mask = run->opts->perturb;
 	p->states = json_object();
+	p->plan = json_array();
 	p->tick = evtimer_new(run->base, tick, p);
 	evtimer_add(p->tick, &soon);
 	st = p->choices = choice_stream(run->choices, "perturb");
@@ -708,6 +734,7 @@ perturb_end(struct run *run)
 	event_free(p->tick);
 	p->tick = NULL;
 	json_object_set(run->stats, "states", p->states);
+	json_object_set(run->stats, "plan", p->plan);
 	json_object_set_new(run->stats, "contacts",
 	    json_integer((json_int_t)p->contacts));
 }
@@ -719,6 +746,7 @@ perturb_free(struct run *run)
 		return;
 	perturb_end(run);
 	json_decref(run->perturb->states);
+	json_decref(run->perturb->plan);
 	free(run->perturb);
 	run->perturb = NULL;
 }
@@ -790,6 +818,7 @@ perturb_part(struct session *s, size_t len)
 	if (d == NULL || !d->at_rest || d->part >= 1000)
 		return len;
 	d->waits = 1;
+	plan(s->run->perturb, "part %s %zu", s->label, len * d->part / 1000);
 	return len * d->part / 1000;
 }
 
@@ -845,6 +874,8 @@ perturb_contact(struct session *s)
 		note_state(p);
 	d->step++;
 	if (d->cut == d->step && !d->at_rest) {
+		plan(p, "cut %s %llu %s", s->label, (unsigned long long)d->step,
+		    cuts[d->how].name);
 		cut(s, d->how);
 		return 1;
 	}

@@ -68,6 +68,35 @@ def test_a_hunt_keeps_what_it_finds_once(tmp_path):
     assert (found / "choices").exists()
 
 
+def test_a_finding_shrinks_to_a_kill_script(tmp_path):
+    """What does not matter is left out; what is left still kills."""
+    finds = tmp_path / "f"
+    script = tmp_path / "long.smtp"
+    script.write_text(SCRIPT.read_text() + """
+client bystander sessions=3 parallel=3 {
+    S: 220
+    choose { C: NOOP
+             S: 250 }
+    or { C: HELP
+         S: 214 }
+    C: QUIT
+    S: 221
+}
+""")
+    target = f"7.9.0p0+bug={BUG}"
+    done = run("hunt", "--time", 60, "--findings", finds, "--strategy", "none",
+               "--target", target, script)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found, = (p for p in finds.iterdir() if p.is_dir())
+    done = run("shrink", "--time", 20, found)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (found / "kill.smtp").read_text()
+    assert "choose" not in text and "bystander" not in text, text
+    assert "client victim" in text and "rest rst victim" in text
+    assert run("kill", "-n", 3, "--target", target,
+               found / "kill.smtp").returncode == 1
+
+
 def test_a_hunt_that_finds_nothing_says_so(tmp_path):
     done = run("hunt", "--time", 3, "--findings", tmp_path, GENERIC)
     assert done.returncode == 0, done.stdout + done.stderr

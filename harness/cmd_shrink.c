@@ -1,0 +1,551 @@
+/*
+ * shrink: from a finding to a kill script.  The run is written down as a plain
+ * scenario; then whatever can be left out or made smaller is, as long as the
+ * same crash still occurs.
+ */
+#include <err.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "catalogue.h"
+#include "choice.h"
+#include "cli.h"
+#include "cmd.h"
+#include "event.h"
+#include "finding.h"
+#include "plain.h"
+#include "pool.h"
+#include "report.h"
+#include "script.h"
+#include "target.h"
+
+#define DEFAULT_TIME	600		/* s */
+#define WATCHDOG	60		/* s */
+#define TRIALS		5		/* of a candidate: a race does not always show, */
+#define HITS		4		/* but a rate that falls is not wanted */
+#define FINAL		20		/* to measure the rate of the result */
+#define LINES_MAX	4000
+
+struct shrink {
+	const char	*finding;
+	uint64_t	 seconds, parallel, t0;
+	int		 resume, tty;
+	struct target	*target;
+	struct catalogue *catalogue;
+	json_t		*j;		/* finding.json */
+	char		*spec;
+	char		*path;		/* the script so far */
+	char		*line[LINES_MAX];
+	size_t		 n;
+	uint64_t	 tried, kept, seed;
+	int		 signo;
+	/* the trials of one candidate */
+	struct job	 job[64];
+	const struct scenario *sc;
+	uint64_t	 want, started, ended, hits;
+	uint64_t	 enough;	/* so many hits decide */
+};
+
+/* --- trials ------------------------------------------------------------------- */
+
+static const struct job *
+next(void *arg)
+{
+	struct shrink	*s = arg;
+	struct job	*job = &s->job[s->started % nitems(s->job)];
+
+	/* nor if so many cannot be had any more */
+	if (s->started == s->want || s->hits >= s->enough ||
+	    s->hits + s->want - s->ended < s->enough)
+		return NULL;
+	memset(job, 0, sizeof(*job));
+	job->sc = s->sc;
+	job->target = s->target->name;
+	job->version = s->target->version;
+	job->opts.target = s->target;
+	job->opts.seed = choice_mix(&s->seed);
+	job->opts.certs = cli_certs();
+	job->opts.catalogue = s->catalogue->path;
+	job->opts.repeat = "";
+	job->opts.id = (int)(s->started++ % nitems(s->job));
+	return job;
+}
+
+static void
+on_event(void *arg, json_t *ev)
+{
+	struct shrink	*s = arg;
+	struct buf	 sig = { 0 };
+
+	if (strcmp(jstr(ev, "event"), "end") != 0)
+		return;
+	s->ended++;
+	if (finding_signature(ev, &sig) &&
+	    strcmp(sig.data, jstr(s->j, "signature")) == 0)
+		s->hits++;
+	buf_free(&sig);
+}
+
+static void
+tick(void *arg)
+{
+	(void)arg;
+}
+
+static char *
+text_of(const struct shrink *s)
+{
+	struct buf	 b = { 0 };
+	size_t		 i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->line[i] != NULL)
+			buf_addf(&b, "%s\n", s->line[i]);
+	return b.data;
+}
+
+/* How often in so many runs; what does not parse does not crash. */
+static uint64_t
+trials(struct shrink *s, uint64_t n, uint64_t enough)
+{
+	struct pool	 pool = { .next = next, .event = on_event, .tick = tick,
+			     .arg = s, .parallel = (unsigned int)s->parallel,
+			     .watchdog = WATCHDOG };
+	struct scenario	*sc;
+	char		 msg[512], *text = text_of(s);
+
+	s->want = n;
+	s->enough = enough;
+	s->started = s->ended = s->hits = 0;
+	s->tried++;
+	sc = script_parse(s->path, text, strlen(text), msg, sizeof(msg));
+	free(text);
+	if (sc == NULL)
+		return 0;
+	s->sc = sc;
+	s->signo = pool_run(&pool);
+	script_free(sc);
+	return s->hits;
+}
+
+static int
+over(const struct shrink *s)
+{
+	return s->signo != 0 || now_us() - s->t0 > s->seconds * 1000000;
+}
+
+static int
+indent(const char *line)
+{
+	return line == NULL || *line == '\0' ? -1 : (int)strspn(line, " ");
+}
+
+/* A line of the plan, or of a client. */
+static int
+is_played(const struct shrink *s, size_t i)
+{
+	static const char	*const words[] = { "client ", "stop ", "rest " };
+	size_t			 k;
+
+	for (; indent(s->line[i]) != 0; i--)
+		if (i == 0)
+			return 0;
+	for (k = 0; s->line[i] != NULL && k < nitems(words); k++)
+		if (strncmp(s->line[i], words[k], strlen(words[k])) == 0)
+			return 1;
+	return 0;
+}
+
+static void
+save(struct shrink *s)
+{
+	char	*text = text_of(s);
+
+	if (file_replace(s->path, text, strlen(text)) == -1)
+		err(EX_SETUP, "%s", s->path);
+	free(text);
+}
+
+/* Of what is played: neither smtpd.conf and files nor lines with a brace only. */
+static size_t
+size(const struct shrink *s)
+{
+	size_t	 i, n = 0;
+
+	for (i = 0; i < s->n; i++)
+		n += s->line[i] != NULL && is_played(s, i) &&
+		    s->line[i][strspn(s->line[i], " }")] != '\0';
+	return n;
+}
+
+static void
+tell(const struct shrink *s, const char *what)
+{
+	uint64_t	 us = now_us() - s->t0;
+
+	printf("%s%zu lines, %llu tried, %llu kept, %s, %llu s left%s",
+	    s->tty ? "\r\033[K" : "", size(s), (unsigned long long)s->tried,
+	    (unsigned long long)s->kept, what, (unsigned long long)
+	    (us > s->seconds * 1000000 ? 0 : s->seconds - us / 1000000),
+	    s->tty ? "" : "\n");
+	fflush(stdout);
+}
+
+/* --- leaving out ----------------------------------------------------------------- */
+
+/*
+ * The last line of what begins here: a block up to its brace, a line that is
+ * said with the answers to it, or the line alone.
+ */
+static size_t
+unit_end(const struct shrink *s, size_t i)
+{
+	const char	*l = s->line[i];
+	int		 in = indent(l);
+	size_t		 k;
+
+	if (l[strlen(l) - 1] == '{') {
+		for (k = i + 1; k < s->n && (s->line[k] == NULL ||
+		    indent(s->line[k]) != in || s->line[k][in] != '}'); k++)
+			;
+		return k < s->n ? k : i;
+	}
+	for (k = i; strncmp(l + in, "C: ", 3) == 0 && k + 1 < s->n &&
+	    indent(s->line[k + 1]) == in &&
+	    strncmp(s->line[k + 1] + in, "S: ", 3) == 0; k++)
+		;
+	return k;
+}
+
+/* Can this be left out at all, in the round that looks at clients or lines? */
+static int
+is_unit(const struct shrink *s, size_t i, int clients)
+{
+	const char	*l = s->line[i];
+	int		 in = indent(l);
+
+	if (in < 0 || l[in] == '}' || l[in] == '#')
+		return 0;
+	if (in == 0 && clients)
+		return strncmp(l, "client ", 7) == 0;
+	if (in == 0)
+		return strncmp(l, "stop ", 5) == 0 ||
+		    strncmp(l, "rest ", 5) == 0;
+	return !clients;
+}
+
+static int
+try(struct shrink *s, char **saved, size_t a, size_t n, const char *what)
+{
+	size_t	 i;
+
+	if (trials(s, TRIALS, HITS) >= HITS) {
+		s->kept++;
+		for (i = 0; i < n; i++)
+			if (saved[i] != s->line[a + i])
+				free(saved[i]);
+		save(s);
+		tell(s, what);
+		return 1;
+	}
+	for (i = 0; i < n; i++) {
+		if (s->line[a + i] != saved[i])
+			free(s->line[a + i]);
+		s->line[a + i] = saved[i];
+	}
+	return 0;
+}
+
+/* One round over everything that can be left out; how much was. */
+static size_t
+leave_out(struct shrink *s, int clients, size_t most)
+{
+	char	*saved[LINES_MAX];
+	size_t	 i, k, end, begin, taken, done = 0;
+
+	for (i = 0; i < s->n && !over(s); i++) {
+		if (s->line[i] == NULL || !is_unit(s, i, clients) ||
+		    !is_played(s, i))
+			continue;
+		/* several neighbours at once, where there are many */
+		begin = end = i;
+		for (taken = 0; taken < most && end < s->n; taken++) {
+			while (end < s->n && (s->line[end] == NULL ||
+			    *s->line[end] == '\0'))
+				end++;
+			if (end == s->n || !is_unit(s, end, clients) ||
+			    indent(s->line[end]) != indent(s->line[begin]))
+				break;
+			end = unit_end(s, end) + 1;
+		}
+		for (k = begin; k < end; k++) {
+			saved[k - begin] = s->line[k];
+			s->line[k] = NULL;
+		}
+		if (try(s, saved, begin, end - begin, "leaving out"))
+			done++;
+		else
+			end = most > 1 ? end : begin + 1;
+		i = end - 1;
+	}
+	return done;
+}
+
+/* --- making smaller ---------------------------------------------------------------- */
+
+/* Numbers that say how much of something there is. */
+static const char	*const amounts[] = {
+	"repeat ", "${x*", "message size=", " for ", NULL
+};
+
+static char *
+smaller(const char *line, uint64_t by)
+{
+	const char	*p = NULL;
+	char		*end;
+	uint64_t	 n;
+	size_t		 i;
+
+	for (i = 0; amounts[i] != NULL; i++)
+		if ((p = strstr(line, amounts[i])) != NULL)
+			break;
+	if (p == NULL)
+		return NULL;
+	p += strlen(amounts[i]);
+	n = strtoull(p, &end, 10);
+	if (end == p || n < 2)
+		return NULL;
+	return xasprintf("%.*s%llu%s", (int)(p - line), line,
+	    (unsigned long long)(n / by > 0 ? n / by : 1), end);
+}
+
+static size_t
+make_smaller(struct shrink *s)
+{
+	static const uint64_t	 by[] = { 1000, 8, 2 };
+	size_t			 i, k, done = 0;
+	char			*new, *old;
+
+	for (i = 0; i < s->n && !over(s); i++)
+		for (k = 0; k < nitems(by) && !over(s); k++) {
+			if (s->line[i] == NULL || !is_played(s, i) ||
+			    (new = smaller(s->line[i], by[k])) == NULL)
+				continue;
+			old = s->line[i];
+			s->line[i] = new;
+			done += (size_t)try(s, &old, i, 1, "making smaller");
+		}
+	return done;
+}
+
+/* One turn needs no repeat, and what is gone no empty lines. */
+static void
+tidy(struct shrink *s)
+{
+	size_t	 i, k, end, n = 0;
+
+	for (i = 0; i < s->n; i++) {
+		if (s->line[i] == NULL || !is_played(s, i) ||
+		    strcmp(s->line[i] + strspn(s->line[i], " "),
+		    "repeat 1 {") != 0)
+			continue;
+		end = unit_end(s, i);
+		for (k = i + 1; k < end; k++)
+			if (indent(s->line[k]) >= 4)
+				memmove(s->line[k], s->line[k] + 4,
+				    strlen(s->line[k]) - 3);
+		free(s->line[i]);
+		free(s->line[end]);
+		s->line[i] = s->line[end] = NULL;
+	}
+	for (i = 0; i < s->n; i++) {
+		if (s->line[i] == NULL)
+			continue;
+		if (*s->line[i] == '\0' && n > 0 && *s->line[n - 1] == '\0')
+			free(s->line[i]);
+		else
+			s->line[n++] = s->line[i];
+	}
+	s->n = n;
+}
+
+static void
+reduce(struct shrink *s)
+{
+	size_t	 most, done;
+
+	do {
+		done = 0;
+		for (most = 8; most > 0; most /= 2)
+			done += leave_out(s, 1, most);
+		for (most = 4; most > 0; most /= 2)
+			done += leave_out(s, 0, most);
+		done += make_smaller(s);
+		tidy(s);
+	} while (done > 0 && !over(s));
+}
+
+/* --- the command -------------------------------------------------------------------- */
+
+static void
+take_lines(struct shrink *s, char *text)
+{
+	char	*line;
+
+	while ((line = strsep(&text, "\n")) != NULL) {
+		if (s->n == LINES_MAX)
+			errx(EX_SETUP, "%s: more than %d lines", s->finding,
+			    LINES_MAX);
+		s->line[s->n++] = xstrdup(line);
+	}
+	while (s->n > 0 && *s->line[s->n - 1] == '\0')
+		free(s->line[--s->n]);
+}
+
+/* The run that was found, as a plain scenario. */
+static void
+begin(struct shrink *s)
+{
+	char		*scenario, *choices, *text, msg[512];
+	struct scenario	*sc;
+	struct buf	 b = { 0 };
+	size_t		 len;
+	FILE		*fp;
+
+	scenario = xasprintf("%s/scenario.smtp", s->finding);
+	choices = xasprintf("%s/choices", s->finding);
+	if ((text = read_file(scenario, &len, 1 << 24)) == NULL)
+		err(EX_SETUP, "%s", scenario);
+	if ((sc = script_parse(scenario, text, len, msg, sizeof(msg))) == NULL)
+		errx(EX_SETUP, "%s", msg);
+	if ((fp = fopen(choices, "r")) == NULL)
+		err(EX_SETUP, "%s", choices);
+	plain_write(sc, text, fp, json_object_get(s->j, "plan"), &b);
+	fclose(fp);
+	take_lines(s, b.data);
+	script_free(sc);
+	buf_free(&b);
+	free(text);
+	free(choices);
+	free(scenario);
+	save(s);
+}
+
+static void
+prepare(struct shrink *s)
+{
+	char	 msg[512], *text;
+	size_t	 len;
+
+	if ((s->j = finding_load(s->finding, msg, sizeof(msg))) == NULL)
+		errx(EX_SETUP, "%s", msg);
+	s->catalogue = catalogue_load();
+	s->spec = xstrdup(jstr(s->j, "target"));
+	if ((s->target = target_find(s->spec)) == NULL)
+		exit(EX_SETUP);
+	s->path = xasprintf("%s/kill.smtp", s->finding);
+	s->seed = cli_random_seed();
+	s->t0 = now_us();
+	if (!s->resume) {
+		begin(s);
+		return;
+	}
+	if ((text = read_file(s->path, &len, 1 << 24)) == NULL)
+		err(EX_SETUP, "--resume: %s", s->path);
+	take_lines(s, text);
+	free(text);
+}
+
+/* What a reader of the script wants to know first. */
+static void
+head(struct shrink *s, uint64_t hits)
+{
+	struct buf	 b = { 0 };
+	char		*text;
+
+	text = text_of(s);
+	buf_addf(&b, "# shrunk from a finding on %s\n# symptom  %s\n"
+	    "# rate     %llu of %d runs\n", s->spec, jstr(s->j, "signature"),
+	    (unsigned long long)hits, FINAL);
+	buf_addstr(&b, text);
+	if (file_replace(s->path, b.data, b.len) == -1)
+		err(EX_SETUP, "%s", s->path);
+	free(text);
+	buf_free(&b);
+}
+
+static int
+shrink(struct shrink *s)
+{
+	uint64_t	 hits;
+
+	prepare(s);
+	printf("shrinking %s, %zu lines, seen as\n  %s\n", s->finding, size(s),
+	    jstr(s->j, "signature"));
+	hits = trials(s, FINAL, 1);
+	if (s->signo == 0 && hits == 0) {
+		warnx("%s: the crash does not show in %d runs of it; run it "
+		    "on a quieter machine, or hunt for another", s->path, FINAL);
+		return EX_FAIL;
+	}
+	reduce(s);
+	if (s->tty)
+		putchar('\n');
+	if (s->signo != 0) {
+		printf("interrupted; \"--resume\" goes on from %s\n", s->path);
+		fflush(stdout);
+		signal(s->signo, SIG_DFL);
+		raise(s->signo);
+	}
+	hits = trials(s, FINAL, FINAL + 1);
+	head(s, hits);
+	printf("%s: %zu lines, %.0f s, %llu candidates; it dies in %llu of %d "
+	    "runs\n", s->path, size(s), (double)(now_us() - s->t0) / 1e6,
+	    (unsigned long long)s->tried, (unsigned long long)hits, FINAL);
+	return EX_PASS;
+}
+
+static int
+shrink_main(int argc, char **argv)
+{
+	enum { TIME = 256 };
+	struct shrink	 s = { .seconds = DEFAULT_TIME };
+	const struct option longopts[] = {
+		{ "time",	required_argument, NULL, TIME },
+		{ "resume",	no_argument, &s.resume, 1 },
+		{ NULL, 0, NULL, 0 }
+	};
+	int		 ch;
+
+	s.parallel = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	while ((ch = getopt_long(argc, argv, "j:", longopts, NULL)) != -1) {
+		if (ch == '?')
+			return cmd_usage(&cmd_shrink);
+		if (ch == 'j')
+			s.parallel = cli_number("-j", optarg, 1, 64);
+		if (ch == TIME)
+			s.seconds = cli_number("--time", optarg, 1, 10000000);
+	}
+	if (argc - optind != 1)
+		return cmd_usage(&cmd_shrink);
+	s.finding = argv[optind];
+	s.tty = isatty(STDOUT_FILENO);
+	return shrink(&s);
+}
+
+const struct cmd	cmd_shrink = {
+	"shrink",
+	"[-j N] [--time S] [--resume] FINDING",
+	"make a kill script of a finding, as small as it gets",
+	shrink_main,
+	"  FINDING           a directory that hunt left\n"
+	"  -j N              N runs at once (default: as many as processors)\n"
+	"  --time S          for so many seconds at most (default: 600)\n"
+	"  --resume          go on where it was interrupted\n"
+	"The script is left as kill.smtp in it, whole at any time.\n"
+	"exit: 0 done, 1 the crash does not show again, 2 usage or set-up\n"
+};

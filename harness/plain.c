@@ -1,0 +1,445 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plain.h"
+#include "report.h"
+#include "run.h"
+
+#define MESSAGE_LINE	72	/* octets of a line where a message is cut */
+
+/* What was drawn by one stream, read from the front. */
+struct drawn {
+	char		*stream, *label;
+	uint64_t	 value;
+	int		 used;
+};
+
+struct plain {
+	const struct scenario *sc;
+	char		**lines;	/* of the scenario, 0-based */
+	size_t		 nlines;
+	struct drawn	*drawn;
+	size_t		 ndrawn;
+	const json_t	*plan;
+	struct buf	*out;
+	/* the session that is being written */
+	char		 stream[96];
+	char		 label[96];
+	unsigned int	 n;
+	uint64_t	 steps, cut;	/* made; before this one it ends, 0: never */
+	char		 how[16];
+	uint64_t	 part;		/* of its message it says so much, 0: all */
+	int		 is_part;
+	int		 over;
+	int		 depth;
+};
+
+static uint64_t
+take(struct plain *p, const char *label, struct range r)
+{
+	size_t	 i;
+
+	if (r.lo == r.hi)
+		return r.lo;
+	for (i = 0; i < p->ndrawn; i++)
+		if (!p->drawn[i].used && strcmp(p->drawn[i].stream,
+		    p->stream) == 0) {
+			if (strcmp(p->drawn[i].label, label) != 0)
+				break;
+			p->drawn[i].used = 1;
+			return p->drawn[i].value;
+		}
+	return r.lo;
+}
+
+static void
+put(struct plain *p, const char *text, size_t len)
+{
+	int	 i;
+
+	for (i = 0; i <= p->depth; i++)
+		buf_addstr(p->out, "    ");
+	buf_add(p->out, text, len);
+	buf_addstr(p->out, "\n");
+}
+
+static void
+puts_in(struct plain *p, const char *text)
+{
+	put(p, text, strlen(text));
+}
+
+/* ${session} becomes its number. */
+static void
+put_session(struct plain *p, const char *text, size_t len)
+{
+	static const char	*const names[] = { "${session}", "$session" };
+	struct buf		 b = { 0 };
+	size_t			 i, k, n;
+
+	for (i = 0; i < len; i += n) {
+		n = 1;
+		for (k = 0; k < nitems(names); k++)
+			if (len - i >= strlen(names[k]) && n == 1 &&
+			    strncmp(text + i, names[k], strlen(names[k])) == 0) {
+				n = strlen(names[k]);
+				buf_addf(&b, "%u", p->n);
+			}
+		if (n == 1)
+			buf_add(&b, text + i, 1);
+	}
+	put(p, b.data, b.len);
+	buf_free(&b);
+}
+
+/* A step as it was written, without the braces of what is around it. */
+static const char *
+source(const struct plain *p, const struct step *st, size_t *len)
+{
+	const char	*line = p->lines[st->pos.line - 1], *s, *e, *q;
+	int		 open = 0;
+
+	s = line + st->pos.col - 1;
+	e = s + strlen(s);
+	for (q = s; q < e; q++)
+		open += (*q == '{') - (*q == '}');
+	while (e > s && (e[-1] == ' ' || (e[-1] == '}' && open < 0))) {
+		open += e[-1] == '}';
+		e--;
+	}
+	*len = (size_t)(e - s);
+	return s;
+}
+
+static int
+draws(const struct steps *list)
+{
+	const struct step	*st;
+
+	STAILQ_FOREACH(st, list, entry)
+		if (st->next_alt != NULL || strcmp(st->kind->word, "message") == 0 ||
+		    st->range.lo != st->range.hi || draws(&st->body))
+			return 1;
+	return 0;
+}
+
+static void	 put_steps(struct plain *, const struct steps *);
+
+/* Where it would be cut it ends. */
+static int
+counted(struct plain *p)
+{
+	if (p->over)
+		return 0;
+	if (++p->steps != p->cut)
+		return 1;
+	buf_addf(p->out, "    C: <%s>\n", p->how);
+	p->over = 1;
+	return 0;
+}
+
+static void
+put_repeat(struct plain *p, const struct step *st)
+{
+	uint64_t	 i, n = take(p, "repeat", st->range), each;
+	char		 text[64];
+
+	each = 0;
+	if (!draws(&st->body)) {
+		const struct step	*in;
+
+		STAILQ_FOREACH(in, &st->body, entry)
+			each++;
+		/* as many turns as it had before it was cut */
+		if (p->cut > p->steps && each > 0 &&
+		    n > (p->cut - p->steps) / each)
+			n = (p->cut - p->steps) / each;
+		if (n > 1) {
+			snprintf(text, sizeof(text), "repeat %" PRIu64 " {", n);
+			puts_in(p, text);
+			p->depth++;
+			put_steps(p, &st->body);
+			p->depth--;
+			puts_in(p, "}");
+			p->steps += each * (n - 1);
+			return;
+		}
+	}
+	for (i = 0; i < n && !p->over; i++)
+		put_steps(p, &st->body);
+	if (n > 0)
+		counted(p);
+}
+
+static void
+put_choose(struct plain *p, const struct step *st)
+{
+	uint64_t	 n = take(p, "choose", st->range);
+
+	for (; n > 1 && st->next_alt != NULL; n--)
+		st = st->next_alt;
+	put_steps(p, &st->body);
+	counted(p);
+}
+
+static void
+put_message(struct plain *p, const struct step *st)
+{
+	const struct range any = { 0, UINT64_MAX };
+	char		 text[64];
+	const char	*s;
+	size_t		 len;
+	uint64_t	 size;
+
+	s = source(p, st, &len);
+	if (len > 0 && s[len - 1] == '{') {
+		put(p, s, len);
+		for (s = p->lines[st->pos.line]; strchr(s, '}') == NULL;
+		    s += strlen(s) + 1)
+			put(p, s, strlen(s));
+		puts_in(p, "}");
+		return;
+	}
+	size = take(p, "size", any);
+	take(p, "body", any);
+	if (!p->is_part && size == 0) {
+		put(p, s, len);		/* it was not drawn */
+		return;
+	}
+	if (!p->is_part) {
+		snprintf(text, sizeof(text), "message size=%" PRIu64, size);
+		puts_in(p, text);
+		return;
+	}
+	snprintf(text, sizeof(text), "repeat %" PRIu64 " {",
+	    1 + p->part / MESSAGE_LINE);
+	puts_in(p, text);
+	snprintf(text, sizeof(text), "    C: ${x*%d}", MESSAGE_LINE - 2);
+	puts_in(p, text);
+	puts_in(p, "}");
+	puts_in(p, "S: <close>");
+	p->over = 1;
+}
+
+static void
+put_pause(struct plain *p, const struct step *st)
+{
+	char	 text[64];
+
+	snprintf(text, sizeof(text), "pause %" PRIu64 "us",
+	    take(p, "pause", st->range));
+	puts_in(p, text);
+}
+
+static const struct {
+	const char	*word;
+	void		(*put)(struct plain *, const struct step *);
+} printers[] = {
+	{ "repeat",	put_repeat },
+	{ "choose",	put_choose },
+	{ "message",	put_message },
+	{ "pause",	put_pause },
+};
+
+static void
+put_step(struct plain *p, const struct step *st)
+{
+	const char	*s;
+	size_t		 i, len;
+
+	for (i = 0; i < nitems(printers); i++)
+		if (strcmp(printers[i].word, st->kind->word) == 0) {
+			printers[i].put(p, st);
+			return;
+		}
+	s = source(p, st, &len);
+	put_session(p, s, len);
+}
+
+static void
+put_steps(struct plain *p, const struct steps *list)
+{
+	const struct step	*st;
+
+	STAILQ_FOREACH(st, list, entry) {
+		if (!counted(p))
+			return;
+		put_step(p, st);
+	}
+}
+
+/* c[3], a client of a fleet, is called c3 once it stands for itself. */
+static void
+put_label(struct buf *b, const char *label)
+{
+	for (; *label != '\0'; label++)
+		if (*label != '[' && *label != ']')
+			buf_add(b, label, 1);
+}
+
+/* What befell this session. */
+static void
+look_up(struct plain *p)
+{
+	const json_t	*v;
+	char		 label[96], how[16];
+	uint64_t	 n;
+	size_t		 i;
+
+	json_array_foreach(p->plan, i, v) {
+		if (sscanf(json_string_value(v), "cut %95s %" SCNu64 " %15s",
+		    label, &n, how) == 3 && strcmp(label, p->label) == 0) {
+			p->cut = n;
+			memcpy(p->how, how, sizeof(p->how));
+		}
+		if (sscanf(json_string_value(v), "part %95s %" SCNu64, label,
+		    &n) == 2 && strcmp(label, p->label) == 0) {
+			p->is_part = 1;
+			p->part = n;
+		}
+	}
+}
+
+static void
+put_client(struct plain *p, const struct role *r, unsigned int n, int fleet)
+{
+	const struct opt	*o;
+
+	snprintf(p->stream, sizeof(p->stream), "%s/%u", r->name, n);
+	snprintf(p->label, sizeof(p->label), fleet ? "%s[%u]" : "%s", r->name,
+	    n);
+	p->n = n;
+	p->steps = p->cut = p->part = 0;
+	p->is_part = p->over = p->depth = 0;
+	look_up(p);
+	buf_addstr(p->out, "\nclient ");
+	put_label(p->out, p->label);
+	STAILQ_FOREACH(o, &r->opts, entry)
+		if (strcmp(o->name, "sessions") != 0 &&
+		    strcmp(o->name, "parallel") != 0 &&
+		    strcmp(o->name, "rate") != 0)
+			buf_addf(p->out, o->value == NULL ? " %s" : " %s=%s",
+			    o->name, o->value);
+	buf_addstr(p->out, " {\n");
+	put_steps(p, &r->steps);
+	buf_addstr(p->out, "}\n");
+}
+
+static void
+put_clients(struct plain *p, const struct role *r)
+{
+	const struct opt	*o, *fleet = NULL;
+	unsigned int		 i, n = 1;
+
+	STAILQ_FOREACH(o, &r->opts, entry)
+		if (strcmp(o->name, "sessions") == 0)
+			fleet = o;
+	if (fleet != NULL)
+		n = (unsigned int)strtoul(fleet->value, NULL, 10);
+	for (i = 1; i <= n; i++)
+		put_client(p, r, i, fleet != NULL);
+}
+
+static void
+put_plan(struct plain *p)
+{
+	const json_t	*v;
+	size_t		 i;
+
+	json_array_foreach(p->plan, i, v)
+		if (strncmp(json_string_value(v), "stop ", 5) == 0 ||
+		    strncmp(json_string_value(v), "rest ", 5) == 0) {
+			put_label(p->out, json_string_value(v));
+			buf_addstr(p->out, "\n");
+		}
+}
+
+static int
+is_client(const struct role *r)
+{
+	return strcmp(r->kind->word, "client") == 0;
+}
+
+static const struct role *
+client_at(const struct plain *p, size_t line)
+{
+	const struct role	*r;
+
+	STAILQ_FOREACH(r, &p->sc->roles, entry)
+		if (is_client(r) && (size_t)r->pos.line == line)
+			return r;
+	return NULL;
+}
+
+/* Everything that is no client, as it was; the plan behind the first line. */
+static void
+put_rest(struct plain *p)
+{
+	size_t	 i;
+	int	 in = 0;
+
+	for (i = 0; i < p->nlines; i++) {
+		if (client_at(p, i + 1) != NULL)
+			in = 1;
+		if (!in)
+			buf_addf(p->out, "%s\n", p->lines[i]);
+		if (in && p->lines[i][0] == '}')
+			in = 0;
+		if (strncmp(p->lines[i], "scenario ", 9) == 0)
+			put_plan(p);
+	}
+}
+
+static void
+read_choices(struct plain *p, FILE *fp)
+{
+	char		 stream[128], label[128];
+	uint64_t	 lo, hi, value;
+
+	while (fp != NULL && fscanf(fp, "%127s %127s %" SCNu64 " %" SCNu64 " %"
+	    SCNu64, stream, label, &lo, &hi, &value) == 5) {
+		p->drawn = xreallocarray(p->drawn, p->ndrawn + 1,
+		    sizeof(*p->drawn));
+		p->drawn[p->ndrawn].stream = xstrdup(stream);
+		p->drawn[p->ndrawn].label = xstrdup(label);
+		p->drawn[p->ndrawn].value = value;
+		p->drawn[p->ndrawn++].used = 0;
+	}
+}
+
+static void
+split(struct plain *p, char *text)
+{
+	char	*line;
+
+	while ((line = strsep(&text, "\n")) != NULL) {
+		p->lines = xreallocarray(p->lines, p->nlines + 1,
+		    sizeof(*p->lines));
+		p->lines[p->nlines++] = line;
+	}
+}
+
+void
+plain_write(const struct scenario *sc, const char *text, FILE *choices,
+    const json_t *plan, struct buf *out)
+{
+	struct plain		 p = { .sc = sc, .plan = plan, .out = out };
+	const struct role	*r;
+	char			*copy = xstrdup(text);
+	size_t			 i;
+
+	split(&p, copy);
+	read_choices(&p, choices);
+	put_rest(&p);
+	STAILQ_FOREACH(r, &sc->roles, entry)
+		if (is_client(r))
+			put_clients(&p, r);
+	for (i = 0; i < p.ndrawn; i++) {
+		free(p.drawn[i].stream);
+		free(p.drawn[i].label);
+	}
+	free(p.drawn);
+	free(p.lines);
+	free(copy);
+}
