@@ -129,6 +129,7 @@ run: $(DRIVER) certs filters
 
 bench: $(DRIVER) certs
 	ci/bench
+	ci/bench-drive
 
 # An interrupted one goes on where it was.  Without TARGET: all versions.
 bugs: $(DRIVER) certs filters

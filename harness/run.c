@@ -11,7 +11,7 @@
 
 const struct actor_kind *const actor_kinds[] = {
 	&actor_client, &actor_server, &actor_smtpd, &actor_dns, &actor_process,
-	&actor_http, &actor_filter, &actor_table, NULL
+	&actor_http, &actor_daemon, &actor_filter, &actor_table, NULL
 };
 
 const struct oracle *const oracles[] = {

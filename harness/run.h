@@ -66,6 +66,7 @@ TAILQ_HEAD(actors, actor);
 struct actor_kind {
 	const char	*word;
 	char		 says, hears;	/* "C", "S"; 0: no dialogue */
+	int		 lf;		/* its lines end so, without a CR */
 	const struct opt_kind *opts;	/* ends with a NULL name */
 	int		 raw;		/* the block is text, not a dialogue */
 	/* look at what was parsed; may call parse_fail() */
@@ -90,7 +91,7 @@ struct actor_kind {
 };
 
 extern const struct actor_kind actor_client, actor_server, actor_smtpd,
-    actor_dns, actor_process, actor_http, actor_filter,
+    actor_dns, actor_process, actor_http, actor_daemon, actor_filter,
     actor_table;
 extern const struct actor_kind *const actor_kinds[];	/* NULL-terminated */
 

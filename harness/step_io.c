@@ -50,7 +50,8 @@ say_run(struct session *s, struct step *st)
 
 	if (s->phase == 0) {
 		b = session_expand(s, st->text);
-		if (s->actor->role->kind->plugin == NULL)
+		if (s->actor->role->kind->plugin == NULL &&
+		    !s->actor->role->kind->lf)
 			buf_addstr(b, "\r");
 		buf_addstr(b, "\n");
 		say_bytes(s, st, b->data, b->len);
