@@ -68,7 +68,7 @@ our_getdtablecount(void)
 	return (0);
 }
 
-/* The name of a connection is never freed; it is ours to lose. */
+/* What a connection is given lives in memory of ours, so that it goes with the input. */
 char *
 our_strdup(const char *s)
 {
