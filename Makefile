@@ -51,6 +51,8 @@ help:
 	@echo 'make check     unit tests, linters, then everything under pytest'
 	@echo 'make bugs      which of the daemon'"'"'s past bugs are caught [ONLY=id,id] [TARGET=a,b] [SEEDS=5]'
 	@echo 'make fuzz      fuzz one target FUZZ=name [TARGET=7.9.0p0] [TIME=60] [ENGINE=libfuzzer|afl]'
+	@echo 'make fuzz-bench  how fast the fuzz targets are beside an empty one'
+	@echo 'make night     fuzz all targets, then build/report/night.html [HOURS=8] [TARGET=7.9.0p0]'
 	@echo 'make coverage  what the fuzz corpora reach, against fuzz/coverage.floor [RAISE=1]'
 	@echo 'make kill      do the kill scripts kill what has the bug, and nothing else? [KILL_RUNS=10]'
 	@echo 'make bench     measure'
@@ -70,7 +72,7 @@ help:
 # there is in an instant, so it is asked each time rather than trusting a stamp.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
 DEPS = deps-all
-else ifneq ($(filter bugs kill fuzz fuzz-% coverage,$(MAKECMDGOALS)),)
+else ifneq ($(filter bugs kill fuzz fuzz-% coverage night,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter run bench,$(MAKECMDGOALS)),)
 DEPS = deps-run
@@ -212,7 +214,15 @@ fuzz: | $(DEPS)
 coverage: | $(DEPS)
 	@ci/coverage --target '$(FUZZTARGET)' $(if $(RAISE),--raise) $(FUZZ)
 
-.PHONY: fuzz fuzz-targets coverage
+# An interrupted one goes on with the hours that were left.
+night: | $(DEPS)
+	@ci/night --target '$(FUZZTARGET)' $(if $(HOURS),--hours '$(HOURS)') \
+	    $(if $(filter file,$(origin JOBS)),,--jobs '$(JOBS)') $(FUZZ)
+
+fuzz-bench: | $(DEPS)
+	@ci/fuzz-bench --target '$(FUZZTARGET)' $(FUZZ)
+
+.PHONY: fuzz fuzz-targets fuzz-bench coverage night
 
 # --- the rest -----------------------------------------------------------------
 

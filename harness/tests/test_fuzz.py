@@ -2,11 +2,14 @@
 them, and what "make fuzz" and "make coverage" do about what they find.
 """
 
+import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -149,3 +152,48 @@ def test_build_script_follows_oss_fuzz(tmp_path):
     status, out = run([tmp_path / "filter", "-runs=4", "-seed=1337"],
                       cwd=tmp_path)
     assert status == 0, out
+
+
+def night(tmp_path, *args):
+    return [str(TOP / "ci" / "night"), "--jobs", "1", "--dir",
+            str(tmp_path), *args]
+
+
+def test_night_goes_on_after_kill_9_and_fails_for_a_new_crash(tmp_path):
+    spec = "7.9.0p0+bug=chain-null-param"
+    for engine in ("standalone", "libfuzzer", "afl", "cmplog"):
+        build(engine, "filter", spec)
+    shutil.rmtree(fuzzlib.Findings(spec).dir, ignore_errors=True)
+    state = tmp_path / spec / "state.json"
+    p = subprocess.Popen(night(tmp_path, "--hours", "0.5", "--target", spec,
+                               "filter"), stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (
+                state.exists() and json.loads(state.read_text())["findings"]):
+            time.sleep(0.2)
+    finally:
+        p.kill()
+        p.wait()
+    # Of what it had begun nothing is left; shorten what it still has to do.
+    data = json.loads(state.read_text())
+    assert data["findings"] and not data["over"]
+    assert data["left"] > 60
+    data["left"] = 3
+    # libFuzzer dies of a seed here before it counts edges: give it a curve.
+    data["edges"]["filter"] = [[1, 300], [2, 400]]
+    state.write_text(json.dumps(data))
+    for _ in range(50):
+        if str(tmp_path) not in run(["ps", "axww", "-o", "args"])[1]:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("something still runs")
+    status, out = run(night(tmp_path, "--target", spec, "filter"), timeout=400)
+    assert "going on after" in out, out
+    assert status == 1, out
+    assert "repeat with: $(fuzz/build" in out
+    report = (TOP / "build" / "report" / "night.html").read_text()
+    assert "asked instead of" in report
+    assert re.search(r'<svg .*300 to 400 edges.*<polyline points="[\d., ]+"/>',
+                     report)
