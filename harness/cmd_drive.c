@@ -597,8 +597,12 @@ drive_main(int argc, char **argv)
 	fflush(stdout);
 	if ((worker = fork()) == -1)
 		err(EX_SETUP, "fork");
-	if (worker == 0)
-		exit(work(&o, why));
+	if (worker == 0) {
+		/* no exit handlers: LeakSanitizer's cannot work in there */
+		status = work(&o, why);
+		fflush(NULL);
+		_exit(status);
+	}
 	while (waitpid(worker, &status, 0) == -1)
 		if (errno != EINTR)
 			err(EX_SETUP, "waitpid");
