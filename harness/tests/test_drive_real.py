@@ -21,11 +21,9 @@ CASES = [
     ("filter-quota", ["100"], "all", set()),
     ("filter-threads", [], "all", set()),
     ("filter-dkimsign", ["-d", "example.net", "-s", "sel", "-k", "KEY"],
-     "plain,version-0.8,version-0.10,huge-lines,eight-bit,bars,gone-clients,"
-     "many-sessions,pieces,no-reading,eof,early-eof", set()),
-    # libopensmtpd ends at a line or a field that it does not know
-    ("filter-dkimsign", ["-d", "example.net", "-s", "sel", "-k", "KEY"],
-     "unknown-config", {"F30"}),
+     "plain,unknown-config,version-0.8,version-0.10,huge-lines,eight-bit,bars,"
+     "gone-clients,many-sessions,pieces,no-reading,eof,early-eof", set()),
+    # libopensmtpd ends at a field that it does not know
     ("filter-dkimsign", ["-d", "example.net", "-s", "sel", "-k", "KEY"],
      "extra-fields", {"F30"}),
     ("filter-senderscore", [], "unknown-config,version-0.8,late-events,"
