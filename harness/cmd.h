@@ -16,8 +16,8 @@ struct cmd {
 	const char	*help;		/* options, a line each */
 };
 
-extern const struct cmd	cmd_run, cmd_load, cmd_drive, cmd_hunt, cmd_kill,
-    cmd_shrink, cmd_shell, cmd_list;
+extern const struct cmd	cmd_run, cmd_load, cmd_drive, cmd_tap, cmd_hunt,
+    cmd_kill, cmd_shrink, cmd_shell, cmd_list;
 
 /* Usage on stderr; returns EX_SETUP. */
 int	cmd_usage(const struct cmd *);
