@@ -319,6 +319,7 @@ account_arrive_all(struct account *a, const char *place, char *const *rcpts,
 		v->shared = t;
 		v->text = t->text;
 		v->len = t->len;
+		v->size = t->size;
 		t->refs++;
 		TAILQ_INSERT_TAIL(&a->arrivals, v, entry);
 		a->narrived++;

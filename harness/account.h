@@ -22,6 +22,7 @@ struct arrival {
 	char		*rcpt;		/* Delivered-To, or RCPT TO */
 	const char	*text;		/* LF line ends */
 	size_t		 len;
+	size_t		 size;		/* when all of it was there */
 	struct text	*shared;
 	uint64_t	 digest;	/* of the body */
 	int		 claimed;	/* a promise or an expectation explains it */

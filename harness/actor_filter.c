@@ -198,19 +198,10 @@ filter_declare(const struct actor *a, struct buf *b)
 	    a->role->name, a->role->name);
 }
 
-/* Our own side does what the scenario says, right or wrong. */
 static struct filter_watch *
 filter_watched(const struct actor *a)
 {
-	const struct role *r;
-	struct filter_facts facts = { .sides = JUDGE_DAEMON };
-
-	if (a->run->target != NULL)
-		facts.daemon = a->run->target->version;
-	STAILQ_FOREACH(r, &a->run->sc->roles, entry)
-		if (r->kind == &actor_smtpd && strstr(r->text, "chain") != NULL)
-			facts.others = OTHERS_BEFORE | OTHERS_AFTER;
-	return filter_watch_new(a->run, a->role->name, &facts);
+	return filter_watch_new(a->run, a->role->name);
 }
 
 static const struct plugin_kind filter_kind = {

@@ -9,6 +9,7 @@
 
 #include "daemon.h"
 #include "addr.h"
+#include "filter_run.h"
 #include "parser.h"
 #include "plugin.h"
 #include "regex.h"
@@ -299,13 +300,12 @@ declared(const struct role *conf, const struct role *r)
 	return hit;
 }
 
-/* The filters and tables that we are; whether there are any. */
-static int
-write_actors(const struct actor *smtpd)
+/* The filters and tables that we are; "" if there are none. */
+static char *
+conf_of_actors(const struct actor *smtpd)
 {
 	const struct actor *a, *o;
 	struct buf b = { 0 };
-	FILE *fp;
 
 	TAILQ_FOREACH(a, &smtpd->run->actors, entry) {
 		if (a->role->kind->plugin == NULL ||
@@ -318,31 +318,51 @@ write_actors(const struct actor *smtpd)
 		if (o == a)
 			a->role->kind->plugin->declare(a, &b);
 	}
-	if (b.len == 0)
+	return b.data == NULL ? xstrdup("") : b.data;
+}
+
+static int
+write_actors(const char *text)
+{
+	FILE *fp;
+
+	if (*text == '\0')
 		return 0;
 	if ((fp = fopen(ACTORS, "w")) == NULL)
 		return -1;
-	fwrite(b.data, 1, b.len, fp);
-	buf_free(&b);
+	fputs(text, fp);
 	return fclose(fp) == EOF ? -1 : 1;
 }
 
 /* So that smtpd's line numbers are those of the scenario. */
 static int
-write_conf(const struct actor *a)
+write_text(const struct role *r, const char *text, int more)
 {
-	const struct role *r = a->role;
 	FILE *fp;
-	int i, more;
+	int i;
 
-	if ((more = write_actors(a)) == -1 || (fp = fopen(CONF, "w")) == NULL)
+	if ((fp = fopen(CONF, "w")) == NULL)
 		return -1;
 	if (more)
 		fprintf(fp, "include \"%s\"", ACTORS);
 	for (i = 1; i < r->textpos.line; i++)
 		putc('\n', fp);
-	fputs(r->text, fp);
+	fputs(text, fp);
 	return fclose(fp) == EOF ? -1 : 0;
+}
+
+static int
+write_conf(const struct actor *a)
+{
+	char *actors = conf_of_actors(a), *text;
+	int rv = -1, more;
+
+	if ((text = filters_conf(a->run, a->role->text, actors)) != NULL &&
+	    (more = write_actors(actors)) != -1)
+		rv = write_text(a->role, text, more);
+	free(actors);
+	free(text);
+	return rv;
 }
 
 static int
@@ -354,7 +374,8 @@ smtpd_start(struct actor *a)
 	int fds[2];
 
 	if (write_conf(a) == -1) {
-		run_error(run, "%s: %s", CONF, strerror(errno));
+		if (run->verdict == NULL)
+			run_error(run, "%s: %s", CONF, strerror(errno));
 		return -1;
 	}
 	if (pipe2(fds, O_CLOEXEC) == -1)
@@ -406,6 +427,7 @@ smtpd_stop(struct actor *a)
 
 static const struct opt_kind smtpd_opts[] = {
 	{ "unready",	OPT_WORD },
+	{ "untapped",	OPT_WORD },
 	{ NULL,		OPT_WORD }
 };
 

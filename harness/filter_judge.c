@@ -831,8 +831,11 @@ filter_judge_line(struct filter_judge *j, char dir, uint64_t usec,
 	j->seen.version = j->version;
 	if (g.s != NULL && dir == 'D')
 		g.s->nlines++;
-	if (dir == 'D')
+	if (dir == 'D') {
 		model_cause(&g);
+		if (j->watch != NULL)
+			j->watch(j->watch_arg, fl);
+	}
 	kinds[fl->kind].model(&g);
 }
 
@@ -874,6 +877,14 @@ filter_judge_exit(struct filter_judge *j, uint64_t usec, int status)
 	g.status = status;
 	ask(&g, JUDGE_FILTER, 0);
 	j->exited = 1;
+}
+
+void
+filter_judge_watch(struct filter_judge *j,
+    void (*fn)(void *, const struct filter_line *), void *arg)
+{
+	j->watch = fn;
+	j->watch_arg = arg;
 }
 
 void

@@ -65,6 +65,10 @@ void	 filter_judge_time(struct filter_judge *, uint64_t usec);
 void	 filter_judge_eof(struct filter_judge *, char dir, uint64_t usec);
 /* The filter is gone, with this wait(2) status. */
 void	 filter_judge_exit(struct filter_judge *, uint64_t usec, int status);
+/* Hand each well-formed line of the daemon's to fn as well. */
+struct filter_line;
+void	 filter_judge_watch(struct filter_judge *,
+	    void (*fn)(void *, const struct filter_line *), void *arg);
 /* S47: in a chain it stands right after the other; not NULL. */
 void	 filter_judge_after(struct filter_judge *, struct filter_judge *other);
 /* S39: of this message so many bytes lie in the queue, or arrived. */

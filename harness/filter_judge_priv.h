@@ -131,6 +131,8 @@ struct filter_judge {
 	char		*name;
 	struct filter_facts facts;
 	filter_object_fn object;
+	void		(*watch)(void *, const struct filter_line *);
+	void		*watch_arg;
 	void		*arg;
 	struct filter_line line;	/* the one that is judged */
 	struct buf	 raw;		/* the same as it came */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "filter_run.h"
 #include "oracle_filter.h"
 #include "run.h"
 #include "table_judge.h"
@@ -10,7 +11,7 @@ struct filter_watch {
 	TAILQ_ENTRY(filter_watch) entry;
 	struct run	*run;
 	char		*name;
-	struct filter_judge *judge;	/* or */
+	struct filter_judge *judge;	/* of filter_run.c, or */
 	struct table_judge *table;
 	struct buf	 line;		/* said by the filter, not ended yet */
 };
@@ -20,10 +21,21 @@ object(void *arg, const struct filter_objection *o)
 {
 	struct filter_watch *w = arg;
 
+	filter_object(w->run, w->name, o->id, o->text, o->got);
+}
+
+void
+filter_object(struct run *run, const char *name, const char *id,
+    const char *demand, const char *got)
+{
+	char *text;
+
 	/* a daemon that ends by itself leaves things undone */
-	if (!exit_expected(w->run))
-		oracle_object(w->run, &oracle_filter, w->name, "%s: %s; got: %s",
-		    o->id, o->text, o->got);
+	if (exit_expected(run))
+		return;
+	text = xasprintf("%s: %s", id, got);
+	oracle_object_to(run, &oracle_filter, name, demand, text);
+	free(text);
 }
 
 static struct filter_watch *
@@ -38,13 +50,9 @@ watch_new(struct run *run, const char *name)
 }
 
 struct filter_watch *
-filter_watch_new(struct run *run, const char *name,
-    const struct filter_facts *facts)
+filter_watch_new(struct run *run, const char *name)
 {
-	struct filter_watch *w = watch_new(run, name);
-
-	w->judge = filter_judge_new(name, facts, object, w);
-	return w;
+	return watch_new(run, name);
 }
 
 struct filter_watch *
@@ -61,10 +69,15 @@ line(struct filter_watch *w, char dir, const char *text, size_t len)
 {
 	uint64_t usec = now_us() - w->run->t0;
 
+	if (w->table != NULL) {
+		table_judge_line(w->table, dir, usec, text, len);
+		return;
+	}
+	/* smtpd.conf says what it needs to know, and is written by now */
+	if (w->judge == NULL)
+		w->judge = filters_judge(w->run, w->name);
 	if (w->judge != NULL)
 		filter_judge_line(w->judge, dir, usec, text, len, 1);
-	else
-		table_judge_line(w->table, dir, usec, text, len);
 }
 
 void
@@ -97,10 +110,9 @@ filter_finish(struct run *run)
 
 	if (run->daemon.exited)
 		return;
+	filters_finish(run);
 	TAILQ_FOREACH(w, &run->watches, entry)
-		if (w->judge != NULL)
-			filter_judge_end(w->judge, usec);
-		else
+		if (w->table != NULL)
 			table_judge_end(w->table, usec);
 }
 
@@ -111,9 +123,7 @@ filter_watch_free(struct run *run)
 
 	while ((w = TAILQ_FIRST(&run->watches)) != NULL) {
 		TAILQ_REMOVE(&run->watches, w, entry);
-		if (w->judge != NULL)
-			filter_judge_free(w->judge);
-		else
+		if (w->table != NULL)
 			table_judge_free(w->table);
 		buf_free(&w->line);
 		free(w->name);

@@ -12,8 +12,7 @@
 struct filter_watch;
 struct run;
 
-struct filter_watch *filter_watch_new(struct run *, const char *name,
-	    const struct filter_facts *);
+struct filter_watch *filter_watch_new(struct run *, const char *name);
 /* The same for a table. */
 struct filter_watch *table_watch_new(struct run *, const char *name,
 	    unsigned sides);
@@ -22,5 +21,8 @@ void	 filter_watch_heard(struct filter_watch *, const char *, size_t);
 /* Octets from the filter. */
 void	 filter_watch_said(struct filter_watch *, const char *, size_t);
 void	 filter_watch_free(struct run *);
+/* An objection of the oracle: "ID: GOT", pinned like that. */
+void	 filter_object(struct run *, const char *name, const char *id,
+	    const char *demand, const char *got);
 
 #endif

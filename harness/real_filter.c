@@ -15,8 +15,6 @@
 #include "util.h"
 
 #define PREFIX		"filter-"
-/* Where smtpd looks for a filter that is named without a slash. */
-#define LIBEXEC		"/usr/libexec/opensmtpd"
 
 /* Others that ci/filters knows. */
 static const char *const others[] = { "rspamd" };
@@ -102,7 +100,7 @@ real_filter_install(const char *name, const char *data, size_t len)
 	char	*path, *to, *slash;
 	int	 fd, rv;
 
-	path = xasprintf(LIBEXEC "/%s", name);
+	path = xasprintf(FILTER_LIBEXEC "/%s", name);
 	to = sandbox_usr_file(path);
 	free(path);
 	for (slash = strchr(to + 1, '/'); slash != NULL;

@@ -1,6 +1,9 @@
 #ifndef SMTPDTEST_REAL_FILTER_H
 #define SMTPDTEST_REAL_FILTER_H
 
+/* Where smtpd looks for a filter that has no slash at its beginning. */
+#define FILTER_LIBEXEC	"/usr/libexec/opensmtpd"
+
 #include <stddef.h>
 
 /*

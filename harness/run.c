@@ -197,6 +197,14 @@ oracle_object(struct run *run, const struct oracle *o, const char *actor,
 	return known;
 }
 
+int
+oracle_object_to(struct run *run, const struct oracle *o, const char *actor,
+    const char *expected, const char *got)
+{
+	return oracle_waived(run, o) ? 1 : run_judge(run, NULL, actor, o->name,
+	    &run->sc->knowns, expected, got);
+}
+
 void
 run_error(struct run *run, const char *fmt, ...)
 {

@@ -16,6 +16,7 @@
 struct account;
 struct channel;
 struct disturbance;
+struct filters;
 struct parser;
 struct plugin_kind;
 struct perturb;
@@ -138,6 +139,7 @@ struct session {
 	int		 heard;		/* it was answered, so it was accepted */
 	int		 contacted;	/* the current step was announced */
 	struct disturbance *disturbance; /* perturb.c */
+	struct wire	*wire;		/* filter_wire.c, or NULL */
 	struct buf	 trace;		/* lines, of run.c */
 	size_t		 ntrace;
 };
@@ -217,6 +219,7 @@ struct run {
 	struct proc_waits *waits;
 	struct plugins	 plugins;	/* what smtpd starts and we play */
 	struct filter_watches watches;	/* of oracle_filter.c */
+	struct filters	*filters;	/* of smtpd.conf, once it is written */
 	struct relay_hub *relay_hub;	/* of relay.c, NULL: none is expected */
 	struct perturb	*perturb;
 	struct reports	*reports;	/* of sanitizers, not judged yet */
@@ -257,6 +260,9 @@ void	 run_conforms(struct run *, const struct pos *, const char *actor,
 /* Shorthand for an oracle's objection. */
 int	 oracle_object(struct run *, const struct oracle *, const char *actor,
 	    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The same with what was demanded instead of the oracle's text. */
+int	 oracle_object_to(struct run *, const struct oracle *,
+	    const char *actor, const char *expected, const char *got);
 /* Set-up went wrong: the verdict is error. */
 void	 run_error(struct run *, const char *, ...)
 	    __attribute__((format(printf, 2, 3)));

@@ -18,6 +18,7 @@
 #include "cmd.h"
 #include "daemon.h"
 #include "event.h"
+#include "filter_run.h"
 #include "oracle_filter.h"
 #include "parser.h"
 #include "perturb.h"
@@ -786,8 +787,9 @@ run_free(struct run *run)
 		free(p);
 	}
 	vars_free(&run->vars);
-	relay_close(run);
 	filter_watch_free(run);
+	filters_free(run);
+	relay_close(run);
 	perturb_free(run);
 	sanitizer_free(run);
 	account_free(run->account);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "filter_run.h"
 #include "channel.h"
 #include "smtp.h"
 
@@ -138,6 +139,7 @@ track_command(struct smtp_track *t, const char *line, size_t len)
 {
 	size_t i, n;
 
+	wire_said(t->s, line, len);
 	for (i = 0; i < nitems(verbs); i++) {
 		n = strlen(verbs[i].verb);
 		if (len >= n && strncasecmp(line, verbs[i].verb, n) == 0 &&
@@ -220,6 +222,7 @@ track_auth_line(struct smtp_track *t)
 	if (t->sent.len == 0 || (e = find_crlf(t->sent.data, t->sent.len)) ==
 	    NULL)
 		return;
+	wire_said(t->s, t->sent.data, (size_t)(e - t->sent.data));
 	pending_add(t, CMD_AUTHLINE, "", 0);
 	t->blocked = BLOCK_REPLY;
 	buf_drain(&t->sent, (size_t)(e - t->sent.data) + 2);
@@ -292,6 +295,9 @@ answered_eod(struct smtp_track *t, const struct pending *p,
     const struct reply *r)
 {
 	(void)p;
+	if (r->code / 100 == 2)
+		wire_accepted(t->s, t->body.data == NULL ? "" : t->body.data,
+		    t->body.len);
 	track_promise(t, r->code / 100 == 2 ? PROMISE_MADE : PROMISE_REFUSED);
 }
 
@@ -338,6 +344,7 @@ track_reply(struct smtp_track *t, const struct reply *r)
 	int auth;
 
 	run->nreplies++;
+	wire_heard(t->s, r->text);
 	grammar_reply(run, t->s, r, p == NULL ? CMD_OTHER : p->kind,
 	    t->enhanced);
 	if (r->code == 421 || (p != NULL && p->kind == CMD_QUIT))

@@ -1,0 +1,344 @@
+/* The filters of a run: judged, and under a tap if they are real. */
+#include <sys/queue.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "account.h"
+#include "filter_conf.h"
+#include "filter_judge.h"
+#include "filter_line.h"
+#include "filter_run.h"
+#include "oracle_filter.h"
+#include "parser.h"
+#include "real_filter.h"
+#include "regex.h"
+#include "relay.h"
+#include "run.h"
+#include "tap.h"
+#include "target.h"
+
+#define OWED		30000000	/* us for an answer of a real filter */
+#define MAX_TRACE	400	/* lines of each filter in the transcript */
+#define SHELL		"/bin/sh"
+
+struct seat {
+	TAILQ_ENTRY(seat) entry;
+	struct filters	*filters;
+	char		*name;
+	char		*relay_name;	/* the relay's name for its tap */
+	struct relay_user user;
+	struct filter_judge *judge;
+	struct tap	*tap;
+	struct relay	*relay;
+	unsigned	 others;
+	unsigned long	 ntrace;
+};
+
+struct filters {
+	struct run	*run;
+	struct filter_conf *conf;
+	TAILQ_HEAD(, seat) seats;
+	struct wires	*wires;
+};
+
+static void
+on_objection(void *arg, const struct filter_objection *o)
+{
+	struct seat *seat = arg;
+
+	filter_object(seat->filters->run, seat->name, o->id, o->text, o->got);
+}
+
+struct wires *
+run_wires(const struct run *run)
+{
+	return run->filters == NULL || filter_conf_proc(run->filters->conf,
+	    0) == NULL ? NULL : run->filters->wires;
+}
+
+/* What comes after another filter is no more what the client said. */
+static void
+on_line(void *arg, const struct filter_line *fl)
+{
+	struct seat *seat = arg;
+
+	if (fl->kind == FILTER_REPORT || !(seat->others & OTHERS_BEFORE))
+		wires_line(seat->filters->wires, seat->name, fl);
+}
+
+static struct seat *
+seat_find(const struct filters *f, const char *name)
+{
+	struct seat *seat;
+
+	TAILQ_FOREACH(seat, &f->seats, entry)
+		if (strcmp(seat->name, name) == 0)
+			return seat;
+	return NULL;
+}
+
+static struct seat *
+seat_new(struct filters *f, const char *name, unsigned sides)
+{
+	const struct conf_proc *p = filter_conf_find(f->conf, name);
+	struct filter_facts facts = { .sides = sides, .owed = OWED };
+	struct seat *seat = xcalloc(1, sizeof(*seat)), *before;
+
+	facts.daemon = f->run->target->version;
+	if (p != NULL) {
+		facts.subsystems = p->subsystems;
+		facts.others = p->others;
+		facts.entries = p->entries;
+		seat->others = p->others;
+	}
+	seat->filters = f;
+	seat->name = xstrdup(name);
+	seat->judge = filter_judge_new(name, &facts, on_objection, seat);
+	filter_judge_watch(seat->judge, on_line, seat);
+	TAILQ_INSERT_TAIL(&f->seats, seat, entry);
+	before = p == NULL || p->before == NULL ? NULL :
+	    seat_find(f, p->before);
+	if (before != NULL)
+		filter_judge_after(seat->judge, before->judge);
+	return seat;
+}
+
+/* --- taps ----------------------------------------------------------------- */
+
+static void
+tap_line(void *arg, char dir, const char *text, size_t len)
+{
+	struct seat *seat = arg;
+	char d[2] = { dir, '\0' };
+
+	if (seat->ntrace++ < MAX_TRACE)
+		run_trace(seat->filters->run, NULL, seat->name, d, text, len);
+}
+
+static void
+attach(struct relay *r, void *arg)
+{
+	struct seat *seat = arg;
+	struct tap_spec spec = { .base = seat->filters->run->base,
+	    .judge = seat->judge, .t0 = seat->filters->run->t0,
+	    .line = tap_line, .arg = seat };
+	struct tap_ends e = { r->fd[RELAY_IO], r->fd[RELAY_ERR], -1,
+	    r->fd[RELAY_CMD_IO], r->fd[RELAY_CMD_ERR] };
+	int i;
+
+	if (seat->tap != NULL) {
+		run_error(seat->filters->run, "smtpd has started %s twice",
+		    seat->name);
+		return;
+	}
+	for (i = 0; i < RELAY_FDS; i++)
+		r->fd[i] = -1;
+	seat->relay = r;
+	seat->tap = tap_new(&spec, &e);
+}
+
+/* The relay ends as its command has. */
+static void
+ended(struct relay *r, int gone, void *arg)
+{
+	struct seat *seat = arg;
+
+	if (gone) {
+		seat->relay = NULL;
+		return;
+	}
+	tap_ended(seat->tap, r->status);
+	/* smtpd sees its end of the socket closed, as without us */
+	tap_free(seat->tap);
+	seat->tap = NULL;
+	if (WIFSIGNALED(r->status))
+		relay_kill(r, WTERMSIG(r->status));
+	else
+		relay_exit(r, WEXITSTATUS(r->status));
+}
+
+/* Its command, in a file so that no quoting is needed. */
+static int
+write_command(const char *path, const char *command)
+{
+	FILE *fp = fopen(path, "we");
+
+	if (fp == NULL)
+		return -1;
+	fprintf(fp, "exec %s%s\n", *command == '/' ? "" : FILTER_LIBEXEC "/",
+	    command);
+	return fclose(fp) == EOF ? -1 : 0;
+}
+
+static int
+is_ours(const struct conf_proc *p)
+{
+	return strncmp(p->command, RELAY_PATH, strlen(RELAY_PATH)) == 0;
+}
+
+/* -1 after run_error(). */
+static int
+tap_command(struct filters *f, const struct conf_proc *p, size_t n,
+    struct buf *b)
+{
+	char *path = xasprintf("/etc/smtpd/tap-%zu", n);
+	struct seat *seat;
+	int rv = -1;
+
+	if (write_command(path, p->command) == -1)
+		run_error(f->run, "%s: cannot be written", path);
+	else {
+		seat = seat_new(f, p->name, JUDGE_DAEMON | JUDGE_FILTER);
+		seat->relay_name = xasprintf("tap-%zu", n);
+		seat->user.attach = attach;
+		seat->user.ended = ended;
+		seat->user.arg = seat;
+		buf_addf(b, "\"" RELAY_PATH " -x %s " SHELL " %s\"",
+		    seat->relay_name, path);
+		rv = relay_expect(f->run, seat->relay_name, &seat->user);
+	}
+	free(path);
+	return rv;
+}
+
+char *
+filters_conf(struct run *run, const char *text, const char *actors)
+{
+	struct filters *f = xcalloc(1, sizeof(*f));
+	const struct role *r = run->daemon.actor->role;
+	const struct conf_proc *p;
+	char *all = xasprintf("%s\n%s", text, actors);
+	size_t i, done = 0, len = strlen(text);
+	struct buf b = { 0 };
+
+	run->filters = f;
+	f->run = run;
+	TAILQ_INIT(&f->seats);
+	f->wires = wires_new();
+	f->conf = filter_conf_parse(all);
+	free(all);
+	for (i = 0; (p = filter_conf_proc(f->conf, i)) != NULL; i++) {
+		if (is_ours(p) || p->chroot || p->off >= len ||
+		    opt_find(&r->opts, "untapped") != NULL)
+			continue;
+		buf_add(&b, text + done, p->off - done);
+		done = p->off + p->len;
+		if (tap_command(f, p, i, &b) == -1) {
+			buf_free(&b);
+			return NULL;
+		}
+	}
+	buf_addstr(&b, text + done);
+	return b.data;
+}
+
+struct filter_judge *
+filters_judge(struct run *run, const char *name)
+{
+	struct seat *seat;
+
+	if (run->filters == NULL || run->target == NULL)
+		return NULL;
+	if ((seat = seat_find(run->filters, name)) == NULL)
+		seat = seat_new(run->filters, name, JUDGE_DAEMON);
+	return seat->judge;
+}
+
+/* --- the end -------------------------------------------------------------- */
+
+/* The header smtpd has put before what it stored. */
+static size_t
+added_header(const char *text)
+{
+	static const char *const names[] = { "Return-Path: ", "Delivered-To: " };
+	const char *p = text, *nl;
+	size_t i;
+
+	for (i = 0; i < nitems(names); i++)
+		if (strncasecmp(p, names[i], strlen(names[i])) == 0 &&
+		    (nl = strchr(p, '\n')) != NULL)
+			p = nl + 1;
+	return (size_t)(p - text);
+}
+
+static void
+msgid_group(void *arg, const char *name, const char *value, size_t len)
+{
+	char hex[16];
+
+	(void)name;
+	snprintf(hex, sizeof(hex), "%.*s", (int)len, value);
+	*(uint32_t *)arg = (uint32_t)strtoul(hex, NULL, 16);
+}
+
+/* What arrived in a maildir is what was stored and two fields. */
+static void
+judge_stored(struct filters *f)
+{
+	static const char id[] = "\\A(?:X-Spam: Yes\\n)?Received: "
+	    "(?:.*\\n\\s)?.* with \\w+ id (?<id>[0-9a-f]{8})\\b";
+	const struct arrival *a;
+	struct seat *seat;
+	uint32_t msgid;
+	size_t skip;
+
+	TAILQ_FOREACH(a, account_arrivals(f->run->account), entry) {
+		if (strncmp(a->place, "maildir ", 8) != 0)
+			continue;
+		skip = added_header(a->text);
+		if (!regex_match(id, a->text + skip, a->len - skip,
+		    msgid_group, &msgid))
+			continue;
+		TAILQ_FOREACH(seat, &f->seats, entry)
+			filter_judge_stored(seat->judge,
+			    now_us() - f->run->t0, msgid, a->size - skip);
+	}
+}
+
+static void
+on_wire(void *arg, const char *filter, const char *id, const char *demand,
+    const char *got)
+{
+	filter_object(arg, filter, id, demand, got);
+}
+
+void
+filters_finish(struct run *run)
+{
+	struct filters *f = run->filters;
+	struct seat *seat;
+
+	if (f == NULL || TAILQ_EMPTY(&f->seats))
+		return;
+	judge_stored(f);
+	wires_judge(f->wires, on_wire, run);
+	TAILQ_FOREACH(seat, &f->seats, entry)
+		filter_judge_end(seat->judge, now_us() - run->t0);
+}
+
+void
+filters_free(struct run *run)
+{
+	struct filters *f = run->filters;
+	struct seat *seat;
+
+	if (f == NULL)
+		return;
+	while ((seat = TAILQ_FIRST(&f->seats)) != NULL) {
+		TAILQ_REMOVE(&f->seats, seat, entry);
+		tap_free(seat->tap);
+		filter_judge_free(seat->judge);
+		free(seat->relay_name);
+		free(seat->name);
+		free(seat);
+	}
+	wires_free(f->wires);
+	filter_conf_free(f->conf);
+	free(f);
+	run->filters = NULL;
+}
