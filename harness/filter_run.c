@@ -43,7 +43,6 @@ struct filters {
 	struct run	*run;
 	struct filter_conf *conf;
 	TAILQ_HEAD(, seat) seats;
-	struct wires	*wires;
 };
 
 static void
@@ -54,21 +53,15 @@ on_objection(void *arg, const struct filter_objection *o)
 	filter_object(seat->filters->run, seat->name, o->id, o->text, o->got);
 }
 
-struct wires *
-run_wires(const struct run *run)
-{
-	return run->filters == NULL || filter_conf_proc(run->filters->conf,
-	    0) == NULL ? NULL : run->filters->wires;
-}
-
 /* What comes after another filter is no more what the client said. */
 static void
 on_line(void *arg, const struct filter_line *fl)
 {
 	struct seat *seat = arg;
 
-	if (fl->kind == FILTER_REPORT || !(seat->others & OTHERS_BEFORE))
-		wires_line(seat->filters->wires, seat->name, fl);
+	if (seat->filters->run->wires != NULL && (fl->kind == FILTER_REPORT ||
+	    !(seat->others & OTHERS_BEFORE)))
+		wires_line(seat->filters->run->wires, seat->name, fl);
 }
 
 static struct seat *
@@ -219,8 +212,9 @@ filters_conf(struct run *run, const char *text, const char *actors)
 	run->filters = f;
 	f->run = run;
 	TAILQ_INIT(&f->seats);
-	f->wires = wires_new();
 	f->conf = filter_conf_parse(all);
+	if (filter_conf_proc(f->conf, 0) != NULL)
+		run->wires = wires_new();
 	free(all);
 	for (i = 0; (p = filter_conf_proc(f->conf, i)) != NULL; i++) {
 		if (is_ours(p) || p->chroot || p->off >= len ||
@@ -316,7 +310,8 @@ filters_finish(struct run *run)
 	if (f == NULL || TAILQ_EMPTY(&f->seats))
 		return;
 	judge_stored(f);
-	wires_judge(f->wires, on_wire, run);
+	if (run->wires != NULL)
+		wires_judge(run->wires, on_wire, run);
 	TAILQ_FOREACH(seat, &f->seats, entry)
 		filter_judge_end(seat->judge, now_us() - run->t0);
 }
@@ -337,7 +332,8 @@ filters_free(struct run *run)
 		free(seat->name);
 		free(seat);
 	}
-	wires_free(f->wires);
+	wires_free(run->wires);
+	run->wires = NULL;
 	filter_conf_free(f->conf);
 	free(f);
 	run->filters = NULL;

@@ -31,7 +31,6 @@ void	 filters_free(struct run *);
 /* filter_wire.c: what clients of ours say and hear, against the reports. */
 struct wires;
 struct filter_line;
-struct wires	*run_wires(const struct run *);	/* NULL: no filter, no need */
 struct wires	*wires_new(void);
 void	 wires_free(struct wires *);
 /* A report or request of that filter. */

@@ -94,6 +94,8 @@ list_free(struct wire_list *list)
 void
 wires_free(struct wires *w)
 {
+	if (w == NULL)
+		return;
 	list_free(&w->told_all);
 	list_free(&w->seen);
 	free(w);
@@ -219,7 +221,7 @@ seen_by(struct session *s)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	struct wires *ws = run_wires(s->run);
+	struct wires *ws = s->run->wires;
 	struct wire *w;
 
 	if (s->wire != NULL || ws == NULL || s->ch == NULL || s->ch->fd == -1)

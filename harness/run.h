@@ -220,6 +220,7 @@ struct run {
 	struct plugins	 plugins;	/* what smtpd starts and we play */
 	struct filter_watches watches;	/* of oracle_filter.c */
 	struct filters	*filters;	/* of smtpd.conf, once it is written */
+	struct wires	*wires;		/* NULL: there is no filter */
 	struct relay_hub *relay_hub;	/* of relay.c, NULL: none is expected */
 	struct perturb	*perturb;
 	struct reports	*reports;	/* of sanitizers, not judged yet */
