@@ -201,7 +201,7 @@ filter_declare(const struct actor *a, struct buf *b)
 static struct filter_watch *
 filter_watched(const struct actor *a)
 {
-	return filter_watch_new(a->run, a->role->name);
+	return filter_watch_new(a->run, a->role->name, NULL);
 }
 
 static const struct plugin_kind filter_kind = {

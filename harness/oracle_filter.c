@@ -11,7 +11,8 @@ struct filter_watch {
 	TAILQ_ENTRY(filter_watch) entry;
 	struct run	*run;
 	char		*name;
-	struct filter_judge *judge;	/* of filter_run.c, or */
+	struct filter_judge *own;	/* or NULL: it is of filter_run.c */
+	struct filter_judge *judge;	/* or */
 	struct table_judge *table;
 	struct buf	 line;		/* said by the filter, not ended yet */
 };
@@ -50,9 +51,14 @@ watch_new(struct run *run, const char *name)
 }
 
 struct filter_watch *
-filter_watch_new(struct run *run, const char *name)
+filter_watch_new(struct run *run, const char *name,
+    const struct filter_facts *facts)
 {
-	return watch_new(run, name);
+	struct filter_watch *w = watch_new(run, name);
+
+	if (facts != NULL)
+		w->judge = w->own = filter_judge_new(name, facts, object, w);
+	return w;
 }
 
 struct filter_watch *
@@ -114,6 +120,8 @@ filter_finish(struct run *run)
 	TAILQ_FOREACH(w, &run->watches, entry)
 		if (w->table != NULL)
 			table_judge_end(w->table, usec);
+		else if (w->own != NULL)
+			filter_judge_end(w->own, usec);
 }
 
 void
@@ -125,6 +133,7 @@ filter_watch_free(struct run *run)
 		TAILQ_REMOVE(&run->watches, w, entry);
 		if (w->table != NULL)
 			table_judge_free(w->table);
+		filter_judge_free(w->own);
 		buf_free(&w->line);
 		free(w->name);
 		free(w);

@@ -12,7 +12,9 @@
 struct filter_watch;
 struct run;
 
-struct filter_watch *filter_watch_new(struct run *, const char *name);
+/* facts NULL: what smtpd.conf says of the filter; smtpd alone is judged. */
+struct filter_watch *filter_watch_new(struct run *, const char *name,
+	    const struct filter_facts *);
 /* The same for a table. */
 struct filter_watch *table_watch_new(struct run *, const char *name,
 	    unsigned sides);
