@@ -179,7 +179,7 @@ print_trouble(FILE *f, const struct drive_result *r)
 static void
 print_summary(FILE *f, const struct drive_result *r)
 {
-	const struct drive_usage *u = &r->usage[r->nusage - 1];
+	const struct drive_usage *u;
 	double s = (double)r->usec / 1e6;
 
 	fprintf(f, "  %-11s %lu sessions, %lu transactions, %lu reports in "
@@ -187,11 +187,12 @@ print_summary(FILE *f, const struct drive_result *r)
 	if (s > 0)
 		fprintf(f, ": %.0f sessions a second", (double)r->sessions / s);
 	putc('\n', f);
-	if (r->nusage > 0)
-		fprintf(f, "  %-11s %lu kB, %lu descriptors, %lu thread%s, "
-		    "%lu process%s\n", "holds", u->rss, u->fds, u->threads,
-		    u->threads == 1 ? "" : "s", u->procs,
-		    u->procs == 1 ? "" : "es");
+	if (r->nusage == 0)
+		return;
+	u = &r->usage[r->nusage - 1];
+	fprintf(f, "  %-11s %lu kB, %lu descriptors, %lu thread%s, "
+	    "%lu process%s\n", "holds", u->rss, u->fds, u->threads,
+	    u->threads == 1 ? "" : "s", u->procs, u->procs == 1 ? "" : "es");
 }
 
 static void
