@@ -218,4 +218,17 @@ dm_text(const struct dm_name *n, char *text)
 	return (len);
 }
 
+/* Can all of its labels be a part of a C string? */
+static inline int
+dm_is_text(const struct dm_name *n)
+{
+	size_t at, i;
+
+	for (at = 0; n->wire[at] != 0; at += n->wire[at] + 1)
+		for (i = 1; i <= n->wire[at]; i++)
+			if (n->wire[at + i] == '\0')
+				return (0);
+	return (1);
+}
+
 #endif /* DNSMSG_H */
