@@ -253,20 +253,21 @@ expand(const char *line, const char *version)
 	const char *p = line + 2;
 
 	buf_add(&b, line, 2);
-	if (strchr("RQO9", *p) != NULL && p[1] == ' ') {
+	if (*p != '\0' && strchr("RQO9", *p) != NULL && p[1] == ' ') {
 		buf_addf(&b, "%s|0.%d|1700000000.%06llu|smtp-%s|", *p == 'Q' ?
 		    "filter" : "report", *p == '9' ? 9 : old ? 6 : 7,
 		    (unsigned long long)clock_us++, *p == 'O' ? "out" : "in");
 		p += 2;
-	} else if (strchr("AL", *p) != NULL && p[1] == ' ') {
+	} else if (*p != '\0' && strchr("AL", *p) != NULL && p[1] == ' ') {
 		buf_addstr(&b, *p == 'A' ? "filter-result|" :
 		    "filter-dataline|");
 		p += 2;
 	}
 	for (; *p != '\0'; p++) {
-		if (strncmp(p, "@", 1) == 0 && strchr("ac", p[1]) != NULL &&
+		if (strlen(p) >= 3 && *p == '@' &&
+		    strchr("ac", p[1]) != NULL &&
 		    strchr("0123456789abcdef", p[2]) != NULL &&
-		    strchr("| ", p[3]) != NULL) {
+		    (p[3] == '|' || p[3] == '\0')) {
 			buf_addf(&b, "00000000000000%.2s", p + 1);
 			p += 2;
 		} else if (strncmp(p, "AUTH(", 5) == 0) {

@@ -1,0 +1,158 @@
+"""tap stands between drive and a filter: nothing changes but what is asked."""
+
+import json
+import subprocess
+
+import pytest
+
+from driver import DRIVER, play
+
+# Lets everything pass, or does what is asked of it wrongly.
+FILTER = """\
+#!/usr/bin/python3
+import sys
+wrong = sys.argv[1] if len(sys.argv) > 1 else ""
+for line in sys.stdin:
+    f = line.rstrip("\\n").split("|", 7)
+    if line == "config|ready\\n":
+        print("register|report|smtp-in|*\\nregister|filter|smtp-in|ehlo\\n"
+              "register|filter|smtp-in|data-line")
+        if wrong == "twice":
+            print("register|filter|smtp-in|ehlo")
+        print("register|ready", flush=True)
+    elif f[0] == "filter" and f[4] == "data-line":
+        print(f"filter-dataline|{f[5]}|{f[6]}|{f[7]}", flush=True)
+    elif f[0] == "filter":
+        print(f"filter-result|{f[5]}|{f[6]}|proceed", flush=True)
+"""
+DRIVE = ["drive", "--hostile", "none", "--sessions", "6", "--parallel", "3",
+         "--timeout", "3", "--seed", "1"]
+
+
+@pytest.fixture
+def filter_(tmp_path):
+    path = tmp_path / "filter-same"
+    path.write_text(FILTER)
+    path.chmod(0o755)
+    return str(path)
+
+
+def run(*args):
+    return subprocess.run([DRIVER, *args], capture_output=True, text=True,
+                          timeout=120)
+
+
+def entries(log):
+    """(direction, line) of each."""
+    lines = log.read_text().splitlines()
+    assert lines[0] == "# smtpdtest-tap 1"
+    return [tuple(line.split(" ", 2)[1:]) for line in lines[1:]]
+
+
+def test_nothing_changes(filter_, tmp_path):
+    log = tmp_path / "log"
+    done = run(*DRIVE, "--", DRIVER, "tap", "--log", str(log), "--", filter_)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = entries(log)
+    assert ("F", "register|ready") in said and ("-", "eof D") in said
+    assert ("-", "exit 0") in said
+    assert sum(d == "F" and "filter-dataline" in s for d, s in said) > 10
+    again = run("drive", "--script", str(log), "--", filter_)
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("fault, wanted", [
+    ("drop,from=filter,nth=1,match=filter-result", "F27"),
+    ("duplicate,from=filter,nth=1,match=filter-result", "F11"),
+    ("truncate,from=filter,bytes=20,nth=1,match=filter-result", "F10"),
+    ("kill,from=filter,nth=1,match=filter-result", "F29"),
+    ("delay,from=filter,delay=200ms,nth=2,match=filter-result", None),
+    ("reorder,from=filter,nth=1,match=filter-result", None),
+])
+def test_a_fault_is_seen(filter_, tmp_path, fault, wanted):
+    log = tmp_path / "log"
+    done = run(*DRIVE, "--", DRIVER, "tap", "--log", str(log), "--fault",
+               fault, "--", filter_)
+    notes = [s for d, s in entries(log) if d == "-"]
+    assert sum(s.startswith("fault " + fault.split(",")[0])
+               for s in notes) == 1, notes
+    if wanted is None:
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        assert done.returncode == 1 and wanted in done.stdout, done.stdout
+    # what was done on purpose is nobody's fault
+    assert not any(s[0] in "SF" and s[1].isdigit() for s in notes), notes
+
+
+def test_objections(filter_, tmp_path):
+    out = tmp_path / "json"
+    done = run("drive", "--hostile", "none", "--sessions", "2", "--", DRIVER,
+               "tap", "--json", str(out), "--", filter_, "twice")
+    assert done.returncode == 1
+    said = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [o["id"] for o in said] == ["F3"]
+    assert said[0]["got"] == "registered twice: register|filter|smtp-in|ehlo"
+
+
+@pytest.mark.parametrize("args, text", [
+    (["--fault", "explode", "true"], "unknown fault \"explode\""),
+    (["--fault", "drop,when=now", "true"], "unknown \"when\""),
+    (["--fault", "drop,nth=x", "true"], "nth=x: expected a number"),
+    (["--fault", "delay,delay=5", "true"], "expected a time"),
+    (["--fault", "drop,match=(", "true"], "match=("),
+    (["--log", "/nowhere/log", "true"], "/nowhere/log"),
+    ([], "usage:"),
+])
+def test_bad_usage(args, text):
+    done = run("tap", *args)
+    assert done.returncode == 2 and text in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_such_filter():
+    done = subprocess.run([DRIVER, "tap", "/no/such/filter"],
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 127
+    assert "/no/such/filter: No such file" in done.stderr
+
+
+SCENARIO = """
+smtpd d %s {
+    filter "f" proc-exec "/etc/smtpd/filter-same twice"
+    listen on 127.0.0.5 port 25 filter "f"
+    action "keep" maildir
+    match from any for local action "keep"
+}
+file /etc/smtpd/filter-same mode=0755 {
+%s}
+client c to=127.0.0.5:25 {
+    S: 220
+    C: EHLO client.example
+    S: 250
+    C: MAIL FROM:<bob@example.net>
+    S: 250
+    C: RCPT TO:<alice@mx.example.org>
+    S: 250
+    C: DATA
+    S: 354
+    message size=1K
+    S: 250
+    C: QUIT
+    S: 221
+}
+expect delivered 1
+known oracle filter * "/^S39: /" "not what this is about"
+"""
+
+
+@pytest.mark.parametrize("option, code", [("", 1), ("untapped", 1)])
+def test_a_run_taps_its_filters(tmp_path, option, code):
+    result = play(tmp_path, SCENARIO % (option, FILTER))
+    assert result.code == code, result.text
+    said = result.failures("filter")
+    if option:
+        # nobody was there to see it, nor what is pinned
+        assert said == "" and "unexpected pass" in result.text
+    else:
+        assert said == "F3: registered twice: register|filter|smtp-in|ehlo"
