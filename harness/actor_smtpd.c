@@ -10,6 +10,7 @@
 #include "daemon.h"
 #include "addr.h"
 #include "filter_run.h"
+#include "oracle_filter.h"
 #include "parser.h"
 #include "plugin.h"
 #include "regex.h"
@@ -19,6 +20,7 @@
 #define CONF		"/etc/smtpd.conf"
 #define ACTORS		"/etc/smtpd/actors.conf"
 #define READY_TIMEOUT	30000000	/* us */
+#define FILTER_TIME	50000
 
 static void
 smtpd_check(struct parser *p, struct role *r)
@@ -134,15 +136,16 @@ smtpd_words(struct run *run)
 {
 	struct buf b = { 0 };
 	const json_t *line;
-	char *unready = plugin_unready(run);
+	char *unready = plugin_unready(run), *taps = filters_unready(run);
 	size_t i;
 
 	json_array_foreach(run->daemon.log, i, line)
 		buf_addf(&b, "\n  %s", json_string_value(line));
-	run_error(run, "the daemon did not start%s%s%s", unready,
+	run_error(run, "the daemon did not start%s%s%s%s", unready, taps,
 	    b.len == 0 ? " and said nothing" : ", its own words:",
 	    b.len == 0 ? "" : b.data);
 	free(unready);
+	free(taps);
 	buf_free(&b);
 }
 
@@ -266,14 +269,16 @@ static int
 filters_ready(const struct run *run)
 {
 	const struct role *r = run->daemon.actor->role;
-	char *unready;
+	char *unready, *taps;
 	int ready;
 
 	if (opt_find(&r->opts, "unready") != NULL)
 		return 1;
 	unready = plugin_unready(run);
-	ready = unready[0] == '\0';
+	taps = filters_unready(run);
+	ready = unready[0] == '\0' && taps[0] == '\0';
 	free(unready);
+	free(taps);
 	return ready;
 }
 
@@ -365,6 +370,17 @@ write_conf(const struct actor *a)
 	return rv;
 }
 
+/* A filter may register and leave at once, which takes it a moment. */
+static int
+wait_ready(struct run *run)
+{
+	if (!run_until(run, smtpd_ready, READY_TIMEOUT))
+		return 0;
+	if (filters_tapped(run))
+		run_until(run, NULL, FILTER_TIME);
+	return run_until(run, smtpd_ready, READY_TIMEOUT);
+}
+
 static int
 smtpd_start(struct actor *a)
 {
@@ -392,7 +408,7 @@ smtpd_start(struct actor *a)
 		run_error(run, "%s", err);
 		return -1;
 	}
-	if (!run_until(run, smtpd_ready, READY_TIMEOUT) || d->exited ||
+	if (!wait_ready(run) || d->exited ||
 	    run->stop) {
 		/* its last words may still be in the pipe */
 		run_until(run, NULL, 20000);
@@ -408,6 +424,7 @@ smtpd_start(struct actor *a)
 		return -1;
 	}
 	d->ready = 1;
+	filter_objections_due(run);
 	plain_listener(run);
 	return 0;
 }

@@ -1,7 +1,6 @@
 /* The filters of a run: judged, and under a tap if they are real. */
 #include <sys/queue.h>
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,6 @@
 
 #define OWED		30000000	/* us for an answer of a real filter */
 #define MAX_TRACE	400	/* lines of each filter in the transcript */
-#define SHELL		"/bin/sh"
 
 struct seat {
 	TAILQ_ENTRY(seat) entry;
@@ -36,6 +34,7 @@ struct seat {
 	struct tap	*tap;
 	struct relay	*relay;
 	unsigned	 others;
+	int		 gone;
 	unsigned long	 ntrace;
 };
 
@@ -145,6 +144,7 @@ ended(struct relay *r, int gone, void *arg)
 		seat->relay = NULL;
 		return;
 	}
+	seat->gone = 1;
 	tap_ended(seat->tap, r->status);
 	/* smtpd sees its end of the socket closed, as without us */
 	tap_free(seat->tap);
@@ -155,17 +155,25 @@ ended(struct relay *r, int gone, void *arg)
 		relay_exit(r, WEXITSTATUS(r->status));
 }
 
-/* Its command, in a file so that no quoting is needed. */
-static int
-write_command(const char *path, const char *command)
+/*
+ * The command as a word of the shell's, inside a quoted string of smtpd.conf,
+ * where a backslash takes a quote or blank for what it is.
+ */
+static void
+add_command(struct buf *b, const char *command)
 {
-	FILE *fp = fopen(path, "we");
+	const char *p;
 
-	if (fp == NULL)
-		return -1;
-	fprintf(fp, "exec %s%s\n", *command == '/' ? "" : FILTER_LIBEXEC "/",
-	    command);
-	return fclose(fp) == EOF ? -1 : 0;
+	buf_addf(b, "'exec %s", *command == '/' ? "" : FILTER_LIBEXEC "/");
+	for (p = command; *p != '\0'; p++) {
+		if (*p == '\'')
+			buf_addstr(b, "'\\'");
+		if (*p == '"' || (p > command && p[-1] == '\\' &&
+		    (*p == ' ' || *p == '\t')))
+			buf_addstr(b, "\\");
+		buf_add(b, p, 1);
+	}
+	buf_addstr(b, "'");
 }
 
 static int
@@ -179,24 +187,16 @@ static int
 tap_command(struct filters *f, const struct conf_proc *p, size_t n,
     struct buf *b)
 {
-	char *path = xasprintf("/etc/smtpd/tap-%zu", n);
-	struct seat *seat;
-	int rv = -1;
+	struct seat *seat = seat_new(f, p->name, JUDGE_DAEMON | JUDGE_FILTER);
 
-	if (write_command(path, p->command) == -1)
-		run_error(f->run, "%s: cannot be written", path);
-	else {
-		seat = seat_new(f, p->name, JUDGE_DAEMON | JUDGE_FILTER);
-		seat->relay_name = xasprintf("tap-%zu", n);
-		seat->user.attach = attach;
-		seat->user.ended = ended;
-		seat->user.arg = seat;
-		buf_addf(b, "\"" RELAY_PATH " -x %s " SHELL " %s\"",
-		    seat->relay_name, path);
-		rv = relay_expect(f->run, seat->relay_name, &seat->user);
-	}
-	free(path);
-	return rv;
+	seat->relay_name = xasprintf("tap-%zu", n);
+	seat->user.attach = attach;
+	seat->user.ended = ended;
+	seat->user.arg = seat;
+	buf_addf(b, "\"" RELAY_PATH " -x %s sh -c ", seat->relay_name);
+	add_command(b, p->command);
+	buf_addstr(b, "\"");
+	return relay_expect(f->run, seat->relay_name, &seat->user);
 }
 
 char *
@@ -229,6 +229,38 @@ filters_conf(struct run *run, const char *text, const char *actors)
 	}
 	buf_addstr(&b, text + done);
 	return b.data;
+}
+
+int
+filters_tapped(const struct run *run)
+{
+	const struct seat *seat;
+
+	if (run->filters != NULL)
+		TAILQ_FOREACH(seat, &run->filters->seats, entry)
+			if (seat->relay_name != NULL)
+				return 1;
+	return 0;
+}
+
+char *
+filters_unready(const struct run *run)
+{
+	const struct seat *seat;
+	struct buf b = { 0 };
+
+	if (run->filters != NULL)
+		TAILQ_FOREACH(seat, &run->filters->seats, entry) {
+			if (seat->relay_name == NULL)
+				continue;
+			if (seat->gone || (seat->tap != NULL &&
+			    tap_closed(seat->tap)))
+				buf_addf(&b, "; %s has ended", seat->name);
+			else if (!filter_judge_seen(seat->judge)->ready)
+				buf_addf(&b, "; %s has not registered",
+				    seat->name);
+		}
+	return b.data == NULL ? xstrdup("") : b.data;
 }
 
 struct filter_judge *

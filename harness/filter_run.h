@@ -19,6 +19,9 @@ struct session;
  * free, or NULL after run_error().
  */
 char	*filters_conf(struct run *, const char *text, const char *actors);
+/* Those under a tap that have not registered, or are gone, as plugin_unready(). */
+char	*filters_unready(const struct run *);
+int	 filters_tapped(const struct run *);	/* are there any? */
 /*
  * A judge for a filter that we are: of smtpd alone.  NULL when there is none to
  * be (waived).  It stays the run's.

@@ -25,6 +25,15 @@ object(void *arg, const struct filter_objection *o)
 	filter_object(w->run, w->name, o->id, o->text, o->got);
 }
 
+/* Objections of before the daemon had started. */
+static json_t *
+early(struct run *run)
+{
+	if (run->early == NULL)
+		run->early = json_array();
+	return run->early;
+}
+
 void
 filter_object(struct run *run, const char *name, const char *id,
     const char *demand, const char *got)
@@ -35,8 +44,26 @@ filter_object(struct run *run, const char *name, const char *id,
 	if (exit_expected(run))
 		return;
 	text = xasprintf("%s: %s", id, got);
-	oracle_object_to(run, &oracle_filter, name, demand, text);
+	if (!run->daemon.ready && run->daemon.actor != NULL)
+		json_array_append_new(early(run), json_pack("[s, s, s]", name,
+		    demand, text));
+	else
+		oracle_object_to(run, &oracle_filter, name, demand, text);
 	free(text);
+}
+
+void
+filter_objections_due(struct run *run)
+{
+	const char *name, *demand, *text;
+	json_t *o;
+	size_t i;
+
+	json_array_foreach(run->early, i, o)
+		if (json_unpack(o, "[s, s, s]", &name, &demand, &text) == 0)
+			oracle_object_to(run, &oracle_filter, name, demand,
+			    text);
+	json_array_clear(run->early);
 }
 
 static struct filter_watch *
@@ -129,6 +156,8 @@ filter_watch_free(struct run *run)
 {
 	struct filter_watch *w;
 
+	json_decref(run->early);
+	run->early = NULL;
 	while ((w = TAILQ_FIRST(&run->watches)) != NULL) {
 		TAILQ_REMOVE(&run->watches, w, entry);
 		if (w->table != NULL)

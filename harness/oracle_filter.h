@@ -23,8 +23,13 @@ void	 filter_watch_heard(struct filter_watch *, const char *, size_t);
 /* Octets from the filter. */
 void	 filter_watch_said(struct filter_watch *, const char *, size_t);
 void	 filter_watch_free(struct run *);
-/* An objection of the oracle: "ID: GOT", pinned like that. */
+/*
+ * An objection of the oracle: "ID: GOT", pinned like that.  Until the daemon has
+ * started it is kept: one that does not start is an error of the set-up.
+ */
 void	 filter_object(struct run *, const char *name, const char *id,
 	    const char *demand, const char *got);
+/* It has started. */
+void	 filter_objections_due(struct run *);
 
 #endif

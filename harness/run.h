@@ -219,6 +219,7 @@ struct run {
 	struct proc_waits *waits;
 	struct plugins	 plugins;	/* what smtpd starts and we play */
 	struct filter_watches watches;	/* of oracle_filter.c */
+	json_t		*early;		/* its objections so far, or NULL */
 	struct filters	*filters;	/* of smtpd.conf, once it is written */
 	struct wires	*wires;		/* NULL: there is no filter */
 	struct relay_hub *relay_hub;	/* of relay.c, NULL: none is expected */

@@ -435,6 +435,12 @@ tap_ended(struct tap *t, int status)
 		filter_judge_exit(t->spec.judge, tap_now(t), status);
 }
 
+int
+tap_closed(const struct tap *t)
+{
+	return t->flow[FLOW_F].ended;
+}
+
 static void
 end_close(int fd)
 {

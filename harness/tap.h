@@ -42,6 +42,9 @@ void		 tap_free(struct tap *);
 /* The filter has ended, with this wait(2) status. */
 void		 tap_ended(struct tap *, int status);
 
+/* Has the filter closed its side? */
+int		 tap_closed(const struct tap *);
+
 /*
  * Faults on request.  "KIND[,KEY=VALUE]..." is one, KIND being delay, drop,
  * duplicate, reorder, truncate or kill; -1 with a sentence in err.
