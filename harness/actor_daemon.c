@@ -3,6 +3,7 @@
 #include <sys/time.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "sandbox.h"
 
 #define PROTOCOL	7
+#define EXIT_TIME	10		/* s, for it to end after its stdin */
 
 /* Where filters lie, as smtpd looks there for those without a path. */
 static const char *const env[] = {
@@ -30,6 +32,9 @@ struct pipes {
 	struct filter_watch *watch;
 	struct event	*errev;
 	int		 errfd;
+	pid_t		 pid;
+	int		 exited;
+	struct event	*late;
 	int		 shaking;	/* register|ready has not come */
 	int		 version;
 	struct buf	 said;		/* by us, no whole line yet */
@@ -232,30 +237,31 @@ handshake(struct session *s, int version)
 
 /* As smtpd does: sh -c "exec COMMAND", one pair for 0 and 1, one for 2. */
 static int
-spawn(struct actor *a, const char *command, int *io, int *errfd)
+spawn(struct actor *a, const char *command, int *io)
 {
+	struct pipes *pp = a->state;
 	const char *argv[] = { "/bin/sh", "-c", NULL, NULL };
 	struct sandbox_cmd cmd = { .argv = argv, .trace = 1, .env = env };
 	char *text = xasprintf("exec %s", command);
 	int p[2] = { -1, -1 }, e[2] = { -1, -1 };
-	pid_t pid = -1;
 
+	pp->pid = -1;
 	argv[2] = text;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p) == 0 &&
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, e) == 0) {
 		cmd.fd[0] = cmd.fd[1] = p[1];
 		cmd.fd[2] = e[1];
-		pid = sandbox_spawn(a->run->sb, &cmd);
+		pp->pid = sandbox_spawn(a->run->sb, &cmd);
 	}
 	free(text);
 	close(p[1]);
 	close(e[1]);
 	*io = p[0];
-	*errfd = e[0];
-	if (pid == -1)
+	pp->errfd = e[0];
+	if (pp->pid == -1)
 		run_error(a->run, "%s: cannot start %s: %s", a->role->name,
 		    command, strerror(errno));
-	return pid == -1 ? -1 : 0;
+	return pp->pid == -1 ? -1 : 0;
 }
 
 static int
@@ -275,7 +281,7 @@ daemon_start(struct actor *a)
 	}
 	pp = a->state = xcalloc(1, sizeof(*pp));
 	pp->version = o == NULL ? PROTOCOL : filter_version(o->value);
-	if (spawn(a, opt_find(opts, "exec")->value, &io, &pp->errfd) == -1)
+	if (spawn(a, opt_find(opts, "exec")->value, &io) == -1)
 		return -1;
 	a->left = 1;
 	s = pp->s = session_new(a, 1, (struct steps *)&a->role->steps);
@@ -295,17 +301,58 @@ daemon_start(struct actor *a)
 	return 0;
 }
 
-/* Its stdin ends; what it still says is judged, too. */
+static void
+is_late(int fd, short what, void *arg)
+{
+	struct actor *a = arg;
+	struct pipes *pp = a->state;
+
+	(void)fd;
+	(void)what;
+	run_judge(a->run, &a->role->pos, a->role->name, NULL, NULL,
+	    "that it ends when its stdin does (F29)", "<timeout>");
+	sandbox_kill(a->run->sb, pp->pid, SIGKILL);
+	a->left--;
+}
+
+/*
+ * Its stdin ends; what it still says is judged, too.  How it ends is news that
+ * comes after the end of its stdout: that of a crash, with its backtrace.
+ */
 static void
 daemon_done(struct session *s)
 {
+	static const struct timeval tv = { .tv_sec = EXIT_TIME };
+	struct actor *a = s->actor;
+	struct pipes *pp = a->state;
 	size_t len;
 
 	if (s->ch != NULL) {
 		free(next_line(s, &len));
 		channel_fin(s->ch);
 	}
-	s->actor->left--;
+	if (pp->exited) {
+		a->left--;
+		return;
+	}
+	pp->late = evtimer_new(a->run->base, is_late, a);
+	evtimer_add(pp->late, &tv);
+}
+
+static void
+daemon_event(struct actor *a, const struct sandbox_event *ev)
+{
+	struct pipes *pp = a->state;
+
+	if (pp == NULL || pp->exited || ev->what != SANDBOX_EXIT ||
+	    ev->pid != pp->pid)
+		return;
+	pp->exited = 1;
+	if (pp->late == NULL)
+		return;			/* the dialogue goes on */
+	if (evtimer_pending(pp->late, NULL))
+		a->left--;
+	evtimer_del(pp->late);
 }
 
 static void
@@ -317,6 +364,8 @@ daemon_stop(struct actor *a)
 		return;
 	if (pp->errev != NULL)
 		event_free(pp->errev);
+	if (pp->late != NULL)
+		event_free(pp->late);
 	if (pp->errfd > 0)
 		close(pp->errfd);
 	buf_free(&pp->said);
@@ -343,5 +392,6 @@ const struct actor_kind actor_daemon = {
 	.start = daemon_start,
 	.said = daemon_said,
 	.done = daemon_done,
+	.event = daemon_event,
 	.stop = daemon_stop,
 };

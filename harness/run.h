@@ -84,6 +84,8 @@ struct actor_kind {
 	void		(*said)(struct session *, const char *, size_t);
 	/* a session of it is over */
 	void		(*done)(struct session *);
+	/* news of a process in the sandbox */
+	void		(*event)(struct actor *, const struct sandbox_event *);
 	/* all is over: was it needed? */
 	void		(*judge)(const struct actor *);
 	void		(*stop)(struct actor *);

@@ -200,6 +200,7 @@ sandbox_readable(int fd, short what, void *arg)
 {
 	struct run *run = arg;
 	struct sandbox_event ev;
+	struct actor *a;
 	size_t i;
 
 	(void)fd;
@@ -210,6 +211,9 @@ sandbox_readable(int fd, short what, void *arg)
 		for (i = 0; oracles[i] != NULL; i++)
 			if (oracles[i]->event != NULL)
 				oracles[i]->event(run, &ev);
+		TAILQ_FOREACH(a, &run->actors, entry)
+			if (a->role->kind->event != NULL)
+				a->role->kind->event(a, &ev);
 		if (ev.what == SANDBOX_EXIT && ev.pid == run->daemon.pid) {
 			run->daemon.exited = 1;
 			run->daemon.status = ev.status;

@@ -62,6 +62,11 @@ def test_crash(tmp_path):
     assert done.code == 1 and "SIGSEGV" in done.failures("crash"), done.text
 
 
+def test_stays(tmp_path):
+    done = run(tmp_path, PROCEED + "; sleep 20")
+    assert done.code == 1 and "(F29)" in done.text
+
+
 @pytest.mark.parametrize("text, says", [
     ("daemon d {\n}\n", ':2:8: expected exec="COMMAND"'),
     ('daemon d exec="x" protocol=0.9 {\n}\n', ":2:19: protocol 0.9"),
