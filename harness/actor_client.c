@@ -277,7 +277,9 @@ client_start(struct actor *a)
 
 	a->state = f;
 	f->actor = a;
-	f->sessions = opt_range(r, "sessions", 1).hi;
+	f->sessions = a->run->opts->blocks != NULL ?
+	    a->run->opts->blocks->sessions[0] :
+	    opt_range(r, "sessions", 1).hi;
 	f->rate = opt_range(r, "rate", 0).hi;
 	f->parallel = opt_range(r, "parallel", 1);
 	f->smtps = opt_find(&r->opts, "smtps") != NULL;
@@ -300,6 +302,16 @@ client_start(struct actor *a)
 	f->limit = choice_draw(f->choices, "parallel", f->parallel);
 	fleet_more(f);
 	return 0;
+}
+
+static void
+client_more(struct actor *a, uint64_t sessions)
+{
+	struct fleet *f = a->state;
+
+	f->sessions += sessions;
+	a->left += (int)sessions;
+	fleet_more(f);
 }
 
 static void
@@ -358,6 +370,7 @@ const struct actor_kind actor_client = {
 	.hear = client_hear,
 	.hear_timeout = client_hear_timeout,
 	.start = client_start,
+	.more = client_more,
 	.said = client_said,
 	.done = client_done,
 	.stop = client_stop,

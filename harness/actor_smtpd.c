@@ -374,11 +374,11 @@ write_conf(const struct actor *a)
 static int
 wait_ready(struct run *run)
 {
-	if (!run_until(run, smtpd_ready, READY_TIMEOUT))
+	if (!run_until(run, smtpd_ready, READY_TIMEOUT * run_slow(run)))
 		return 0;
 	if (filters_tapped(run))
 		run_until(run, NULL, FILTER_TIME);
-	return run_until(run, smtpd_ready, READY_TIMEOUT);
+	return run_until(run, smtpd_ready, READY_TIMEOUT * run_slow(run));
 }
 
 static int
@@ -401,8 +401,8 @@ smtpd_start(struct actor *a)
 	d->logev = event_new(run->base, fds[0], EV_READ | EV_PERSIST,
 	    log_readable, run);
 	event_add(d->logev, NULL);
-	d->pid = daemon_start(run->sb, run->target, NULL, fds[1], err,
-	    sizeof(err));
+	d->pid = daemon_start(run->sb, run->target, NULL, run->opts->wrap,
+	    fds[1], err, sizeof(err));
 	close(fds[1]);
 	if (d->pid == -1) {
 		run_error(run, "%s", err);

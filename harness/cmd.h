@@ -17,7 +17,7 @@ struct cmd {
 };
 
 extern const struct cmd	cmd_run, cmd_load, cmd_drive, cmd_tap, cmd_hunt,
-    cmd_kill, cmd_shrink, cmd_shell, cmd_list;
+    cmd_kill, cmd_shrink, cmd_leak, cmd_shell, cmd_list;
 
 /* Usage on stderr; returns EX_SETUP. */
 int	cmd_usage(const struct cmd *);

@@ -417,7 +417,7 @@ start_daemon(struct shell *sh)
 	if (write_file(CONF, sh->conf, sh->conflen) == -1 ||
 	    write_file("/etc/resolv.conf", resolv, strlen(resolv)) == -1)
 		err(EX_SETUP, "cannot write %s", CONF);
-	sh->smtpd = daemon_start(sh->sb, sh->target, NULL, sh->logto, msg,
+	sh->smtpd = daemon_start(sh->sb, sh->target, NULL, NULL, sh->logto, msg,
 	    sizeof(msg));
 	if (sh->smtpd == -1)
 		errx(EX_SETUP, "%s", msg);

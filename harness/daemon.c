@@ -14,7 +14,7 @@
 #include "util.h"
 
 #define CONF		"/etc/smtpd.conf"
-#define MAX_ARGS	16
+#define MAX_ARGS	48
 #define STR(x)		#x
 #define XSTR(x)		STR(x)
 /*
@@ -97,19 +97,36 @@ make_dirs(const struct target *t)
 	return make_purge(t);
 }
 
+/* Add to a vector of MAX_ARGS, which stays NULL-terminated; its length. */
+static size_t
+append(const char **v, size_t n, const char *const *more)
+{
+	while (more != NULL && *more != NULL && n + 2 < MAX_ARGS)
+		v[n++] = *more++;
+	v[n] = NULL;
+	return n;
+}
+
 pid_t
 daemon_start(struct sandbox *sb, const struct target *t,
-    const char *const *extra, int fd, char *err, size_t errlen)
+    const char *const *extra, const struct daemon_wrap *wrap, int fd,
+    char *err, size_t errlen)
 {
-	const char		*argv[MAX_ARGS] = { t->smtpd, "-d", "-f",
-				    CONF };
+	static const char *const smtpd_args[] = { "-d", "-f", CONF, NULL };
+	const char		*argv[MAX_ARGS], *env[MAX_ARGS];
 	struct sandbox_cmd	 cmd = { .argv = argv, .fd = { -1, fd, fd },
-				    .trace = 1, .env = sanitizers };
-	size_t			 n = 4;
+				    .env = env };
+	size_t			 n = 0;
 	pid_t			 pid;
 
-	while (extra != NULL && *extra != NULL && n + 1 < nitems(argv))
-		argv[n++] = *extra++;
+	cmd.trace = wrap == NULL || !wrap->traces;
+	if (wrap != NULL)
+		n = append(argv, n, wrap->argv);
+	argv[n++] = t->smtpd;
+	n = append(argv, n, smtpd_args);
+	append(argv, n, extra);
+	n = append(env, 0, sanitizers);
+	append(env, n, wrap == NULL ? NULL : wrap->env);
 	if (make_dirs(t) == -1) {
 		snprintf(err, errlen, "cannot make the daemon's directories: "
 		    "%s", strerror(errno));

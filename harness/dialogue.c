@@ -170,7 +170,8 @@ session_run(struct session *s)
 		did = st->kind->run(s, st);
 		if (did == DID_WAIT) {
 			if (!evtimer_pending(s->timer, NULL))
-				session_timer(s, s->run->sc->timeout);
+				session_timer(s, s->run->sc->timeout *
+				    run_slow(s->run));
 			s->running = 0;
 			return;
 		}

@@ -11,7 +11,7 @@
 
 static const struct cmd	*const cmds[] = {
 	&cmd_run, &cmd_load, &cmd_drive, &cmd_tap, &cmd_hunt, &cmd_kill,
-	&cmd_shrink, &cmd_shell, &cmd_list
+	&cmd_shrink, &cmd_leak, &cmd_shell, &cmd_list
 };
 
 static void

@@ -120,7 +120,7 @@ clean_descriptors(struct run *run)
 	const struct proc *p;
 	char *list;
 
-	if (run_until(run, descriptors_back, SETTLE))
+	if (run_until(run, descriptors_back, SETTLE * run_slow(run)))
 		return;
 	p = proc_grown(run, now, daemon_procs(now, MAX_PROCS));
 	if (p == NULL)
@@ -141,7 +141,7 @@ gauge_up(struct run *run)
 	char *line, *rest, *hit = NULL;
 	size_t i, n;
 
-	procs_command(run, argv, &out, STATS_TIME);
+	procs_command(run, argv, &out, STATS_TIME * run_slow(run));
 	if (out.data == NULL || strstr(out.data, "uptime=") == NULL)
 		hit = xasprintf("smtpctl show stats says: %s", out.data == NULL
 		    ? "nothing" : out.data);
@@ -158,16 +158,32 @@ gauge_up(struct run *run)
 	return hit;
 }
 
-static void
-clean_gauges(struct run *run)
+/* The same once it has had time to come down. */
+static char *
+gauge_stuck(struct run *run)
 {
-	uint64_t end = now_us() + SETTLE;
+	uint64_t end = now_us() + SETTLE * run_slow(run);
 	char *hit;
 
 	while ((hit = gauge_up(run)) != NULL && now_us() < end) {
 		free(hit);
 		run_until(run, NULL, 50000);
 	}
+	return hit;
+}
+
+void
+clean_rest(struct run *run)
+{
+	run_until(run, descriptors_back, SETTLE * run_slow(run));
+	free(gauge_stuck(run));
+}
+
+static void
+clean_gauges(struct run *run)
+{
+	char *hit = gauge_stuck(run);
+
 	if (hit != NULL)
 		oracle_object(run, &oracle_clean, "control",
 		    "nothing goes on, but %s", hit);
@@ -261,7 +277,7 @@ clean_finish(struct run *run)
 	clean_descriptors(run);
 	clean_gauges(run);
 	collect_queue(run, queue_left, run);
-	if (!run_until(run, incoming_empty, SETTLE))
+	if (!run_until(run, incoming_empty, SETTLE * run_slow(run)))
 		oracle_object(run, &oracle_clean, "queue",
 		    "%d messages are left in incoming", incoming_left(run));
 	clean_log(run);

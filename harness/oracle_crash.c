@@ -147,7 +147,7 @@ probe(struct run *run)
 {
 	const struct daemon *d = &run->daemon;
 	struct pollfd pfd;
-	uint64_t end = now_us() + ANSWER_TIME;
+	uint64_t end = now_us() + ANSWER_TIME * run_slow(run);
 	char c;
 	int fd, lines = 0;
 

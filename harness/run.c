@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon.h"
 #include "event.h"
 #include "regex.h"
 #include "run.h"
@@ -283,6 +284,14 @@ run_keep_trace(struct run *run, const struct session *s)
 		line_keep(run, s->label, &l, s->trace.data + done);
 		done += line_kept(&l);
 	}
+}
+
+unsigned int
+run_slow(const struct run *run)
+{
+	const struct daemon_wrap *wrap = run->opts->wrap;
+
+	return wrap == NULL || wrap->slow == 0 ? 1 : wrap->slow;
 }
 
 static void

@@ -82,6 +82,8 @@ struct actor_kind {
 	int		(*start)(struct actor *);
 	/* bytes said on a channel, for whoever watches the protocol */
 	void		(*said)(struct session *, const char *, size_t);
+	/* in blocks: so many sessions more */
+	void		(*more)(struct actor *, uint64_t sessions);
 	/* a session of it is over */
 	void		(*done)(struct session *);
 	/* news of a process in the sandbox */
@@ -242,6 +244,12 @@ struct run {
 /* oracle_crash.c: does the scenario say that the daemon ends by itself? */
 int	 exit_expected(const struct run *);
 
+/*
+ * oracle_clean.c: give the daemon time to come to rest, all sessions being over.
+ * Whether it does is judged at the end.
+ */
+void	 clean_rest(struct run *);
+
 /* actor_smtpd.c: the daemon's processes now, at most max; how many */
 int	 daemon_procs(struct proc *, int max);
 /* Read what it has said so far. */
@@ -275,6 +283,8 @@ void	 run_trace(struct run *, struct session *, const char *who,
 	    const char *dir, const char *text, size_t len);
 /* What the session has seen becomes part of the run's transcript. */
 void	 run_keep_trace(struct run *, const struct session *);
+/* How often times of ours are taken: more than once under a slow wrapper. */
+unsigned int run_slow(const struct run *);
 /* Handle events until done() or the time is up; 1 if done. */
 int	 run_until(struct run *, int (*done)(struct run *), uint64_t us);
 /* The point is reached: whoever waits goes on. */

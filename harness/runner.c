@@ -492,7 +492,8 @@ queue_waits(struct run *run)
 	char *line, *rest, *s;
 	int waits, n = 0;
 
-	waits = procs_command(run, argv, &out, CTL_TIME) == 0;
+	waits = procs_command(run, argv, &out, CTL_TIME *
+	    run_slow(run)) == 0;
 	rest = out.data;
 	while (waits && (line = strsep(&rest, "\n")) != NULL) {
 		if (*line == '\0')
@@ -522,12 +523,13 @@ settle(struct run *run)
 	left = collect_queue(run, NULL, NULL);
 	for (;;) {
 		arrived = account_arrived(run->account);
-		if (run_until(run, settled, STILL_TIME))
+		if (run_until(run, settled, STILL_TIME * run_slow(run)))
 			return;
 		now = collect_queue(run, NULL, NULL);
 		if (account_arrived(run->account) > arrived || now < left)
 			still = now_us();
-		else if (now_us() - still >= run->sc->timeout ||
+		else if (now_us() - still >= run->sc->timeout *
+		    run_slow(run) ||
 		    (now <= WAITS_MAX && queue_waits(run)))
 			return;
 		left = now;
@@ -627,7 +629,7 @@ stop_daemon(struct run *run)
 		return;
 	d->stopping = 1;
 	sandbox_kill(run->sb, d->pid, SIGTERM);
-	run_until(run, daemon_gone, STOP_TIME);
+	run_until(run, daemon_gone, STOP_TIME * run_slow(run));
 }
 
 static int
@@ -653,15 +655,49 @@ tell_reports(struct run *run)
 }
 
 static void
-play(struct run *run)
+play_dialogues(struct run *run)
 {
-	if (texts_unread(run))
-		account_headers_only(run->account);
-	if (start_actors(run) == -1)
-		return;
 	if (!run_until(run, dialogues_done, WHOLE_TIME) && !run->stop)
 		run_error(run, "the dialogues are not over after %llu s",
 		    WHOLE_TIME / 1000000);
+}
+
+/* The first block is over already. */
+static void
+play_blocks(struct run *run, const struct run_blocks *b)
+{
+	struct actor *a;
+	unsigned int i;
+
+	for (i = 0; !run->stop; i++) {
+		settle(run);
+		clean_rest(run);
+		if (run->stop)
+			return;
+		b->after(run, i, b->arg);
+		if (i + 1 == b->n)
+			return;
+		TAILQ_FOREACH(a, &run->actors, entry)
+			if (a->role->kind->more != NULL)
+				a->role->kind->more(a, b->sessions[i + 1]);
+		play_dialogues(run);
+	}
+}
+
+static void
+play(struct run *run)
+{
+	const struct run_blocks *b = run->opts->blocks;
+
+	if (texts_unread(run))
+		account_headers_only(run->account);
+	if (b != NULL && b->start != NULL && b->start(run, b->arg) == -1)
+		return;
+	if (start_actors(run) == -1)
+		return;
+	play_dialogues(run);
+	if (b != NULL)
+		play_blocks(run, b);
 	perturb_end(run);
 	if (run->verdict != NULL)
 		return;
@@ -867,6 +903,8 @@ runner_main(const struct scenario *sc, const struct run_opts *opts, int fd)
 		make_actors(&run);
 		play(&run);
 		stop_daemon(&run);
+		if (opts->blocks != NULL && opts->blocks->end != NULL)
+			opts->blocks->end(&run, opts->blocks->arg);
 		tell_reports(&run);
 		end_sessions(&run);
 		event_free(term);

@@ -3,8 +3,27 @@
 
 #include <stdint.h>
 
+struct daemon_wrap;
+struct run;
 struct scenario;
 struct target;
+
+/*
+ * A scenario played in blocks of sessions against one daemon, with a look at
+ * it after each.  The functions are called in the run's process, inside the
+ * sandbox; what they find goes into run->stats and so into the "end" event.
+ */
+struct run_blocks {
+	const uint64_t	*sessions;	/* of each client, in each block */
+	unsigned int	 n;
+	/* the daemon is about to start; -1 after run_error() */
+	int		(*start)(struct run *, void *);
+	/* block i, from 0, is over and the daemon has come to rest */
+	void		(*after)(struct run *, unsigned int i, void *);
+	/* the daemon has ended, or was never there */
+	void		(*end)(struct run *, void *);
+	void		*arg;
+};
 
 /* What the command line says to every run of a scenario. */
 struct run_opts {
@@ -17,6 +36,8 @@ struct run_opts {
 	const char	*catalogue;	/* scenarios/requirements.tsv */
 	const char	*repeat;	/* the line that repeats this run */
 	unsigned int	 perturb;	/* bits of perturb.h */
+	const struct run_blocks *blocks; /* NULL: once, as it is written */
+	const struct daemon_wrap *wrap;	/* what the daemon is started with, or NULL */
 	int		 keep;		/* transcript and log also when it passes */
 	int		 id;		/* of the scenario in this run */
 };
