@@ -377,7 +377,10 @@ measure(struct drive *d)
 {
 	struct drive_result *res = d->res;
 
-	if (res->nusage < DRIVE_ROUNDS && drive_usage(drive_proc_pid(d->proc),
+	if (d->conf->rounds != NULL)
+		d->conf->after(d->conf->arg, d->nrounds++,
+		    drive_proc_pid(d->proc));
+	else if (d->conf->usage && res->nusage < DRIVE_ROUNDS && drive_usage(drive_proc_pid(d->proc),
 	    &res->usage[res->nusage]) == 0)
 		res->nusage++;
 }
@@ -386,8 +389,14 @@ measure(struct drive *d)
 static unsigned long
 limit(struct drive *d)
 {
-	unsigned long rounds;
+	unsigned long rounds, n = 0;
+	unsigned int i;
 
+	if (d->conf->rounds != NULL) {
+		for (i = 0; i <= d->nrounds && i < d->conf->nrounds; i++)
+			n += d->conf->rounds[i];
+		return n;
+	}
 	if (!d->conf->usage || d->round == 0)
 		return d->total;
 	rounds = d->res->nusage + 1;
@@ -442,8 +451,7 @@ quiet(struct drive *d)
 	d->res->usec += d->quiet_since - d->round_began;
 	d->round_began = now;
 	d->quiet_since = 0;
-	if (d->conf->usage)
-		measure(d);
+	measure(d);
 	if (d->nbegun == d->total)
 		finish(d);
 	else
@@ -714,9 +722,12 @@ start(struct drive *d)
 	const struct drive_conf *c = d->conf;
 	const struct drive_hostile *h = c->hostile;
 	char err[512];
+	unsigned int i;
 
 	d->hostile = h == NULL ? 0 : h->flags;
 	d->total = h == NULL ? c->sessions : h->sessions;
+	for (i = 0; i < c->nrounds; i++)
+		d->total = (i == 0 ? 0 : d->total) + c->rounds[i];
 	d->parallel = h == NULL ? c->parallel : h->parallel;
 	if (c->replay != NULL)
 		d->total = 0;

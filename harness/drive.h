@@ -26,6 +26,13 @@ struct drive_conf {
 	int		 identity;	/* data lines must come back unchanged */
 	int		 usage;		/* look at memory and descriptors */
 	const struct drive_hostile *hostile;	/* or NULL */
+	/*
+	 * Instead of sessions: so many in each round, after which after() may
+	 * look at the filter, which rests.
+	 */
+	const uint64_t	*rounds;
+	unsigned int	 nrounds;
+	void		(*after)(void *, unsigned int round, pid_t);
 	const char	*log;		/* a tap log to write, or NULL */
 	const char	*replay;	/* a tap log instead of sessions, or NULL */
 	/* a sign of life; may be NULL.  Returns 1 to give up */

@@ -104,6 +104,7 @@ struct drive {
 	unsigned long	 nopen, nbegun, ndone;
 	unsigned long	 total, parallel;
 	unsigned long	 round;		/* sessions of one, for the usage */
+	unsigned int	 nrounds;	/* over, of those that conf gives */
 	uint64_t	 token[PH_COUNT];
 	struct ring_line ring[RING];
 	uint64_t	 nring;
