@@ -1,5 +1,6 @@
 #include <sys/types.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include <err.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "catalogue.h"
@@ -333,6 +335,7 @@ make_jobs(struct run *r)
 			j->opts.catalogue = r->catalogue->path;
 			j->opts.repeat = repeat_line(r, &r->tally[i], j->sc);
 			j->opts.keep = r->opt.keep;
+			j->opts.told = r->opt.json != NULL;
 			j->opts.perturb = r->opt.perturb;
 			j->opts.id = (int)r->njobs++;
 		}
@@ -388,9 +391,12 @@ report_start(const struct run *r)
 {
 	const struct target	*t;
 	char			 seed[32];
+	struct utsname		 host;
 	json_t			*ev, *a;
 	size_t			 i;
 
+	if (uname(&host) == -1)
+		memset(&host, 0, sizeof(host));
 	snprintf(seed, sizeof(seed), "0x%016llx",
 	    (unsigned long long)r->opt.seed);
 	a = json_array();
@@ -401,8 +407,11 @@ report_start(const struct run *r)
 		    "version", text_json(r->tally[i].version),
 		    "features", text_json(t == NULL ? "" : t->features)));
 	}
-	ev = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "event", "run-start",
-	    "seed", seed, "jobs", (json_int_t)r->opt.parallel,
+	ev = json_pack("{s:s, s:s, s:I, s:{s:s, s:s, s:s, s:I}, s:I, s:I, s:I, "
+	    "s:o}", "event", "run-start", "seed", seed,
+	    "time", (json_int_t)time(NULL),
+	    "host", "system", host.sysname, "release", host.release,
+	    "machine", host.machine, "cpus", (json_int_t)cpus(), "jobs", (json_int_t)r->opt.parallel,
 	    "scenarios", (json_int_t)r->suite.n,
 	    "total", (json_int_t)r->njobs, "targets", a);
 	report(r, ev);

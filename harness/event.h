@@ -9,7 +9,8 @@
  * every object to each reporter.  --json is this very stream.
  *
  * kinds ("event" member):
- *  run-start   {seed:"0x..", jobs, scenarios, targets:[{name,version,features}]}
+ *  run-start   {seed:"0x..", time (of day, s), host:{system,release,machine,cpus}, jobs,
+ *               scenarios, targets:[{name,version,features}]}
  *  start       {id, path, name, target, seed}          a scenario begins
  *  progress    {id, done, total, what}                 inside a fleet, at most 5 a second
  *  end         {id, path, name, target, version, verdict, reason, seconds, startup_ms,
@@ -23,7 +24,8 @@
  * verdict: pass, fail, known, skip, error (set-up: the daemon did not start, ...).
  * t is in microseconds since the scenario's start.  "transcript", "log" and
  * "choices" (the recorded stream as text) are present when the verdict is fail
- * or error, or with --keep.
+ * or error, or with --keep; else, with --json, "gist":[[t,actor,dir,text]].
+ * stats.latency is in latency.h.
  */
 struct reporter {
 	const char	 *name;			/* as in --NAME FILE */

@@ -216,6 +216,7 @@ struct run {
 	struct vars	 vars;		/* captured by single sessions, seen by all */
 	struct daemon	 daemon;
 	struct account	*account;
+	struct latency	*latency;
 	struct ssl_ctx_st *tls_client, *tls_server;
 	json_t		*failures, *known, *stats;
 	json_t		*trace;

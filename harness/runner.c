@@ -19,6 +19,7 @@
 #include "daemon.h"
 #include "event.h"
 #include "filter_run.h"
+#include "latency.h"
 #include "oracle_filter.h"
 #include "parser.h"
 #include "perturb.h"
@@ -39,6 +40,7 @@
 #define CTL_TIME	5000000		/* us, for smtpctl to answer */
 #define WAITS_MAX	1000		/* envelopes, not to list a long queue */
 #define MAX_FILTERS	8	/* real ones in a scenario */
+#define GIST_LINES	300		/* of a transcript */
 #define KEEP_TRACES	3		/* sessions of a fleet */
 
 static void
@@ -63,6 +65,7 @@ run_init(struct run *run, const struct scenario *sc,
 	run->stats = json_object();
 	run->trace = json_array();
 	run->account = account_new();
+	run->latency = latency_new();
 	run->choices = choices_new(opts->seed, sc->name);
 }
 
@@ -726,6 +729,7 @@ emit_stats(struct run *run)
 	    json_integer((json_int_t)account_promised(run->account)));
 	json_object_set_new(st, "arrived",
 	    json_integer((json_int_t)account_arrived(run->account)));
+	json_object_set_new(st, "latency", latency_json(run->latency));
 }
 
 static const char *
@@ -767,6 +771,23 @@ drawn(const struct run *run)
 	return j;
 }
 
+/* Enough for a report: the beginning, a line an array without names. */
+static json_t *
+gist(const struct run *run)
+{
+	json_t *a = json_array(), *v;
+	size_t i;
+
+	json_array_foreach(run->trace, i, v) {
+		if (i == GIST_LINES)
+			break;
+		json_array_append_new(a, json_pack("[O,O,O,O]",
+		    json_object_get(v, "t"), json_object_get(v, "actor"),
+		    json_object_get(v, "dir"), json_object_get(v, "text")));
+	}
+	return a;
+}
+
 static void
 emit_end(struct run *run)
 {
@@ -805,7 +826,8 @@ emit_end(struct run *run)
 		json_object_set_new(j, "choices", drawn(run));
 		if (run->daemon.log != NULL)
 			json_object_set(j, "log", run->daemon.log);
-	}
+	} else if (run->opts->told)
+		json_object_set_new(j, "gist", gist(run));
 	event_emit(run->evfd, j);
 }
 
@@ -833,6 +855,7 @@ run_free(struct run *run)
 	perturb_free(run);
 	sanitizer_free(run);
 	account_free(run->account);
+	latency_free(run->latency);
 	choices_free(run->choices);
 	SSL_CTX_free(run->tls_client);
 	SSL_CTX_free(run->tls_server);

@@ -6,11 +6,13 @@
 #include "account.h"
 #include "filter_run.h"
 #include "channel.h"
+#include "latency.h"
 #include "smtp.h"
 
 struct pending {
 	STAILQ_ENTRY(pending) entry;
 	enum cmd_kind	 kind;
+	uint64_t	 said;		/* when */
 	char		*line;		/* of a command, for messages and paths */
 };
 
@@ -94,6 +96,7 @@ pending_add(struct smtp_track *t, enum cmd_kind kind, const char *line,
 	struct pending *p = xcalloc(1, sizeof(*p));
 
 	p->kind = kind;
+	p->said = now_us();
 	p->line = xcalloc(1, len + 1);
 	memcpy(p->line, line, len);
 	STAILQ_INSERT_TAIL(&t->pending, p, entry);
@@ -358,6 +361,7 @@ track_reply(struct smtp_track *t, const struct reply *r)
 	}
 	STAILQ_REMOVE_HEAD(&t->pending, entry);
 	t->npending--;
+	latency_add(run->latency, p->kind, now_us() - p->said);
 	if (answered[p->kind] != NULL)
 		answered[p->kind](t, p, r);
 	auth = r->code == 334 &&
