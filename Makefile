@@ -38,7 +38,7 @@ LIBS     = libevent libevent_openssl openssl libpcre2-8 jansson libbsd-overlay
 
 SRCS     = $(wildcard harness/*.c)
 TESTSRCS = $(wildcard harness/tests/test_*.c)
-OBJS     = $(SRCS:harness/%.c=$(O)/obj/%.o)
+OBJS     = $(SRCS:harness/%.c=$(O)/obj/%.o) $(O)/obj/heap_so.o
 TESTOBJS = $(TESTSRCS:harness/%.c=$(O)/obj/%.o)
 TESTS    = $(TESTSRCS:harness/%.c=$(O)/%)
 MANPAGES = $(wildcard harness/*.[1-9])
@@ -102,6 +102,17 @@ $(O)/obj/%.o: harness/%.c $(O)/pkg.cflags Makefile
 	@mkdir -p $(@D)
 	@echo 'cc $<'
 	$(Q)$(CC) $(ALLFLAGS) @$(O)/pkg.cflags -MMD -MP -c -o $@ $<
+
+# What counts the daemon's heap is loaded into it, and comes with the driver.
+$(O)/heap.so: harness/preload/heap.c harness/heap.h Makefile
+	@mkdir -p $(@D)
+	@echo 'cc $<'
+	$(Q)$(CC) -std=c11 $(DEFS) -iquote harness -g -O2 -fno-builtin -fPIC \
+	    -shared $(WARN) -o $@ $<
+
+$(O)/obj/heap_so.o: $(O)/heap.so
+	@mkdir -p $(@D)
+	$(Q)cd $(O) && $(LD) -r -b binary -z noexecstack -o obj/heap_so.o heap.so
 
 $(TESTS): $(O)/tests/%: $(O)/obj/tests/%.o $(OBJS) $(O)/pkg.libs
 	@mkdir -p $(@D)

@@ -21,7 +21,8 @@
 #define SESSIONS_MAX	1000000
 #define FRAMES		8		/* of a stack, unless all are wanted */
 
-static const struct leak_engine *const engines[] = { &leak_valgrind };
+static const struct leak_engine *const engines[] = { &leak_valgrind,
+    &leak_growth };
 
 /* By enum leak_verdict. */
 static const char *const verdict_names[] = { "none", "known", "leak" };

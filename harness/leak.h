@@ -62,7 +62,7 @@ struct leak_engine {
 	int		(*run)(const struct leak_job *, struct leak_result *);
 };
 
-extern const struct leak_engine leak_valgrind;
+extern const struct leak_engine leak_valgrind, leak_growth;
 
 /* A zeroed row more, valid until the next call; strings are copied. */
 struct leak_row *leak_add(struct leak_result *, const char *process,

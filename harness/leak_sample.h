@@ -1,0 +1,29 @@
+#ifndef SMTPDTEST_LEAK_SAMPLE_H
+#define SMTPDTEST_LEAK_SAMPLE_H
+
+#include <sys/types.h>
+
+#include <jansson.h>
+
+struct heap;
+struct run;
+
+/* What a process has, for a number of sessions. */
+struct leak_sample {
+	int	 counted;	/* bytes and blocks are known */
+	int64_t	 bytes, blocks;	/* live on its heap; heap.h */
+	long	 rss;		/* kB, anonymous */
+	int	 fds, sockets;
+};
+
+/* 0, or -1 when it is gone. */
+int	 leak_sample(const struct heap *, pid_t, struct leak_sample *);
+
+/*
+ * Wait until no process allocates or frees anything, which is what daemons in
+ * their event loops do, and add to run->stats, "samples", what all of them have:
+ * {sessions, procs: [{process, pid, bytes, blocks, rss, fds, sockets}]}.
+ */
+void	 leak_sample_run(struct run *, const struct heap *);
+
+#endif
