@@ -6,6 +6,7 @@
 #include "catalogue.h"
 #include "cli.h"
 #include "cmd.h"
+#include "regex.h"
 #include "util.h"
 
 #define CATALOGUE_MAX	(16 * 1024 * 1024)
@@ -17,6 +18,33 @@ static const size_t	columns[] = {
 	offsetof(struct requirement, needs),
 	offsetof(struct requirement, source),
 	offsetof(struct requirement, text),
+	offsetof(struct requirement, untestable),
+};
+
+/* What a column has to look like. */
+static const struct {
+	size_t		 off;
+	const char	*regex;
+	const char	*what;
+} forms[] = {
+	{ offsetof(struct requirement, id), "^\\d{4}-\\d{3}$",
+	    "expected an id: the number of an RFC and three digits" },
+	{ offsetof(struct requirement, level),
+	    "^((MUST|SHOULD)( NOT)?|MAY|DEF|INFO)$",
+	    "expected a level: MUST, MUST NOT, SHOULD, SHOULD NOT, MAY, DEF or "
+	    "INFO" },
+	{ offsetof(struct requirement, section),
+	    "^(-|([1-9][0-9]*|[A-Z])(\\.[0-9]+)*(, ([1-9][0-9]*|[A-Z])"
+	    "(\\.[0-9]+)*)*)$",
+	    "expected sections such as 4.1.1, F.2 or -" },
+	{ offsetof(struct requirement, needs), "^[CDXNTFLA]( [CDXNTFLA])*$",
+	    "expected what it needs, letters of C D X N T F L A" },
+	{ offsetof(struct requirement, source), "^[VPM-]$",
+	    "expected where it was read: V, P, M or -" },
+	{ offsetof(struct requirement, text), "^\\S.*\\S$",
+	    "expected the requirement" },
+	{ offsetof(struct requirement, untestable), "^(|\\S.*\\S)$",
+	    "expected why it is not testable here" },
 };
 
 static int
@@ -25,6 +53,31 @@ fail(const struct catalogue *c, int lineno, size_t col, const char *what,
 {
 	snprintf(err, errlen, "%s:%d:%zu: %s", c->path, lineno, col, what);
 	return -1;
+}
+
+static const char *
+column(const struct requirement *r, size_t off)
+{
+	return *(const char *const *)(const void *)((const char *)r + off);
+}
+
+static int
+check(const struct catalogue *c, const struct requirement *r, int lineno,
+    char *err, size_t errlen)
+{
+	const char	*s;
+	size_t		 i, col = 1;
+
+	for (i = 0; i < nitems(forms); i++) {
+		s = column(r, forms[i].off);
+		if (!regex_match(forms[i].regex, s, strlen(s), NULL, NULL))
+			return fail(c, lineno, col, forms[i].what, err, errlen);
+		col += strlen(s) + 1;
+	}
+	if (catalogue_find(c, r->id) != NULL)
+		return fail(c, lineno, 1, "this id is there twice", err,
+		    errlen);
+	return 0;
 }
 
 static int
@@ -41,12 +94,11 @@ add(struct catalogue *c, char *line, int lineno, char *err, size_t errlen)
 		*(const char **)(void *)((char *)r + columns[i]) =
 		    arena_strdup(c->arena, s == NULL ? "" : s);
 	}
-	if (*r->id == '\0' || *r->level == '\0')
-		return fail(c, lineno, strlen(r->id) + 1,
-		    "not ID TAB LEVEL TAB ...", err, errlen);
-	if (catalogue_find(c, r->id) != NULL)
-		return fail(c, lineno, 1, "this id is there twice", err,
+	if (line != NULL)
+		return fail(c, lineno, 1, "more columns than seven", err,
 		    errlen);
+	if (check(c, r, lineno, err, errlen) == -1)
+		return -1;
 	c->n++;
 	return 0;
 }

@@ -3,7 +3,10 @@
 
 #include <stddef.h>
 
-/* scenarios/requirements.tsv: what a scenario can prove. */
+/*
+ * scenarios/requirements.tsv: what a scenario can prove.  Its columns are the
+ * members of struct requirement, the last one may be missing.
+ */
 
 struct requirement {
 	const char	*id;
@@ -12,6 +15,7 @@ struct requirement {
 	const char	*needs;
 	const char	*source;
 	const char	*text;
+	const char	*untestable;	/* why it cannot be tested here, or "" */
 };
 
 struct catalogue {

@@ -8,6 +8,7 @@
 #include "catalogue.h"
 #include "cli.h"
 #include "cmd.h"
+#include "matrix.h"
 #include "script.h"
 #include "suite.h"
 #include "util.h"
@@ -17,6 +18,7 @@ struct list {
 	struct suite	 suite;
 	int		 json;
 	int		 missing;
+	int		 verdicts;
 };
 
 static int
@@ -40,13 +42,19 @@ count(const struct list *l, const struct requirement *q)
 	return n;
 }
 
+static int
+missing(const struct list *l, const struct requirement *q)
+{
+	return *q->untestable == '\0' && count(l, q) == 0;
+}
+
 static size_t
 count_missing(const struct list *l)
 {
 	size_t	 i, n = 0;
 
 	for (i = 0; i < l->catalogue->n; i++)
-		n += count(l, &l->catalogue->req[i]) == 0;
+		n += (size_t)missing(l, &l->catalogue->req[i]);
 	return n;
 }
 
@@ -58,7 +66,7 @@ put_missing(const struct list *l)
 
 	for (i = 0; i < l->catalogue->n; i++) {
 		q = &l->catalogue->req[i];
-		if (count(l, q) == 0)
+		if (missing(l, q))
 			printf("%s\t%s\t%s\n", q->id, q->level, q->text);
 	}
 }
@@ -80,6 +88,9 @@ put_table(const struct list *l)
 		for (k = 0; k < l->suite.n; k++)
 			if (proves(l->suite.sc[k], q->id))
 				put_row(q->id, q->level, l->suite.sc[k]);
+		if (*q->untestable != '\0')
+			printf("%s\t%s\t-\tnot testable here: %s\n", q->id,
+			    q->level, q->untestable);
 	}
 	/* Not every scenario is about a requirement: "-" keeps the columns. */
 	for (k = 0; k < l->suite.n; k++)
@@ -131,10 +142,10 @@ json_requirements(const struct list *l)
 				json_array_append_new(paths,
 				    json_string(l->suite.sc[k]->path));
 		json_array_append_new(a, json_pack(
-		    "{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "id", q->id,
+		    "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "id", q->id,
 		    "level", q->level, "section", q->section,
 		    "needs", q->needs, "source", q->source, "text", q->text,
-		    "scenarios", paths));
+		    "untestable", q->untestable, "scenarios", paths));
 	}
 	return a;
 }
@@ -162,6 +173,7 @@ parse_options(struct list *l, int argc, char **argv)
 	const struct option	 longopts[] = {
 		{ "json",	no_argument, &l->json, 1 },
 		{ "missing",	no_argument, &l->missing, 1 },
+		{ "verdicts",	no_argument, &l->verdicts, 1 },
 		{ NULL, 0, NULL, 0 }
 	};
 	static char		 name[] = "smtpdtest list";
@@ -171,7 +183,22 @@ parse_options(struct list *l, int argc, char **argv)
 	while ((ch = getopt_long(argc, argv, "", longopts, NULL)) != -1)
 		if (ch != 0)
 			return -1;
-	return l->json && l->missing ? -1 : 0;
+	return l->json + l->missing + l->verdicts > 1 ? -1 : 0;
+}
+
+static int
+put_verdicts(char *const *files)
+{
+	json_t	*requirements;
+
+	if (*files == NULL)
+		return cmd_usage(&cmd_list);
+	requirements = matrix_load(files);
+	matrix_put(stdout, requirements);
+	putchar('\n');
+	matrix_counts(stdout, requirements);
+	json_decref(requirements);
+	return EX_PASS;
 }
 
 static int
@@ -183,6 +210,8 @@ list_main(int argc, char **argv)
 
 	if (parse_options(&l, argc, argv) == -1)
 		return cmd_usage(&cmd_list);
+	if (l.verdicts)
+		return put_verdicts(argv + optind);
 	if (argv[optind] == NULL && (all[0] = cli_share("scenarios")) == NULL)
 		errx(EX_SETUP, "no scenarios beside the executable: name a "
 		    "PATH");
@@ -204,12 +233,17 @@ list_main(int argc, char **argv)
 
 const struct cmd	cmd_list = {
 	"list",
-	"[--json | --missing] [PATH...]",
+	"[--json | --missing] [PATH...]\n"
+	"       smtpdtest list --verdicts FILE...",
 	"requirements and the scenarios that prove them",
 	list_main,
 	"A line each: id, level, path and name, with tabs between; \"-\" where "
 	"a\nscenario proves no requirement.  PATH defaults to all scenarios.\n"
 	"\n"
 	"  --json            a JSON object: scenarios, requirements, missing\n"
-	"  --missing         the requirements without a scenario\n"
+	"  --missing         the requirements without a scenario that are not "
+	"declared\n"
+	"                    untestable\n"
+	"  --verdicts F...   what stored runs (run --json F) say of each "
+	"requirement\n"
 };

@@ -26,6 +26,7 @@
 #include "script.h"
 #include "suite.h"
 #include "target.h"
+#include "verdicts.h"
 
 #define DEFAULT_TARGET	"7.9.0p0"
 #define WATCHDOG	(15 * 60)
@@ -77,6 +78,7 @@ struct run {
 	struct job	*jobs;
 	size_t		 njobs;
 	struct differ	*differ;
+	struct verdicts	*verdicts;
 	struct sink	 sink[4];
 	size_t		 nsinks;
 	void		*human;		/* one of them */
@@ -436,6 +438,17 @@ summary_row(const struct run *r, const struct tally *ta)
 	return row;
 }
 
+static json_t *
+requirements(const struct run *r)
+{
+	const char	*names[TARGETS_MAX];
+	size_t		 i;
+
+	for (i = 0; i < r->ntally; i++)
+		names[i] = r->tally[i].name;
+	return verdicts_json(r->verdicts, names);
+}
+
 static void
 report_end(const struct run *r, int interrupted)
 {
@@ -445,12 +458,13 @@ report_end(const struct run *r, int interrupted)
 	a = json_array();
 	for (i = 0; i < r->ntally; i++)
 		json_array_append_new(a, summary_row(r, &r->tally[i]));
-	ev = json_pack("{s:s, s:f, s:b, s:I, s:o, s:o, s:o, s:I}",
+	ev = json_pack("{s:s, s:f, s:b, s:I, s:o, s:o, s:o, s:o, s:I}",
 	    "event", "run-end",
 	    "seconds", (double)(now_us() - r->start) / 1e6,
 	    "interrupted", interrupted,
 	    "catalogue", (json_int_t)r->catalogue->n,
 	    "results", text_json(r->wrote ? r->results : ""), "summary", a,
+	    "requirements", requirements(r),
 	    "differ", differ_rows(r->differ),
 	    "skipped-by-some", (json_int_t)differ_skipped(r->differ));
 	report(r, ev);
@@ -569,6 +583,8 @@ on_event(void *arg, json_t *ev)
 		keep_log(r, ev, j);
 		differ_add(r->differ, (size_t)j->opts.id % r->suite.n,
 		    (size_t)j->opts.id / r->suite.n, ev);
+		verdicts_add(r->verdicts, (size_t)j->opts.id % r->suite.n,
+		    (size_t)j->opts.id / r->suite.n, ev);
 	}
 	report(r, ev);
 }
@@ -645,12 +661,14 @@ run_all(struct run *r)
 	pool.parallel = (unsigned int)r->opt.parallel;
 	pool.watchdog = (unsigned int)r->opt.watchdog;
 	r->differ = differ_new(r->suite.n, r->ntally);
+	r->verdicts = verdicts_new(r->catalogue, &r->suite, r->ntally);
 	open_sinks(r);
 	report_start(r);
 	signo = pool_run(&pool);
 	report_end(r, signo != 0);
 	close_sinks(r);
 	differ_free(r->differ);
+	verdicts_free(r->verdicts);
 	return signo;
 }
 

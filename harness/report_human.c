@@ -8,6 +8,7 @@
 #include "cmd.h"
 #include "differ.h"
 #include "event.h"
+#include "matrix.h"
 #include "report.h"
 
 /*
@@ -471,6 +472,11 @@ human_run_end(struct human *h, const json_t *ev)
 		fprintf(h->f, "interrupted: %zu of %zu done\n", done(h),
 		    h->total);
 	put_differ(h, ev);
+	if (!h->quiet && json_object_size(json_object_get(ev,
+	    "requirements")) > 0) {
+		matrix_counts(h->f, json_object_get(ev, "requirements"));
+		putc('\n', h->f);
+	}
 	put_table(h, ev);
 	fprintf(h->f, "%.1f s",
 	    json_number_value(json_object_get(ev, "seconds")));

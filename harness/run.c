@@ -75,6 +75,32 @@ printable(const char *s, size_t len)
 }
 
 static void
+add_words(json_t *a, const struct words *ws)
+{
+	const struct word *w;
+
+	STAILQ_FOREACH(w, ws, entry)
+		json_array_append_new(a, string(w->text));
+}
+
+/*
+ * The requirements a deviation is from: those it names, otherwise all that the
+ * scenario proves.  An oracle objects to more than the scenario is about, so of
+ * its objections only those named count.
+ */
+static json_t *
+breaks(const struct run *run, const struct known *k)
+{
+	json_t *a = json_array();
+
+	if (k->told)
+		add_words(a, &k->breaks);
+	else if (k->oracle == NULL)
+		add_words(a, &run->sc->proves);
+	return a;
+}
+
+static void
 note_known(struct run *run, const struct pos *pos, const struct known *k,
     const char *got)
 {
@@ -86,13 +112,33 @@ note_known(struct run *run, const struct pos *pos, const struct known *k,
 	json_object_set_new(j, "where", string(where));
 	json_object_set_new(j, "got", printable(got, strlen(got)));
 	json_object_set_new(j, "why", string(k->why));
+	json_object_set_new(j, "breaks", breaks(run, k));
 	json_array_append_new(run->known, j);
 	free(where);
 }
 
+/* What a step that failed is about, if it is told for any target; or NULL. */
+static json_t *
+about(const struct knowns *knowns)
+{
+	const struct known *k;
+	json_t *a = NULL;
+
+	if (knowns == NULL)
+		return NULL;
+	STAILQ_FOREACH(k, knowns, entry)
+		if (k->oracle == NULL && !STAILQ_EMPTY(&k->breaks)) {
+			a = a == NULL ? json_array() : a;
+			add_words(a, &k->breaks);
+		}
+	return a;
+}
+
+/* met: it is a deviation that was wanted, and the requirement is fulfilled. */
 static void
 note_failure(struct run *run, const struct pos *pos, const char *actor,
-    const char *oracle, const char *expected, const char *got)
+    const char *oracle, const struct knowns *knowns, const char *expected,
+    const char *got, int met)
 {
 	json_t *j;
 	char *where;
@@ -108,6 +154,10 @@ note_failure(struct run *run, const struct pos *pos, const char *actor,
 	json_object_set_new(j, "actor", string(actor));
 	json_object_set_new(j, "oracle", string(oracle));
 	json_object_set_new(j, "expected", string(expected));
+	if (met)
+		json_object_set_new(j, "unexpected-pass", json_true());
+	else if (oracle == NULL)
+		json_object_set_new(j, "breaks", about(knowns));
 	/* a backtrace is worth its length */
 	json_object_set_new(j, "got", oracle != NULL ?
 	    string(got) : printable(got, strlen(got)));
@@ -140,7 +190,7 @@ run_judge(struct run *run, const struct pos *pos, const char *actor,
 				return 1;
 			}
 		}
-	note_failure(run, pos, actor, oracle, expected, got);
+	note_failure(run, pos, actor, oracle, knowns, expected, got, 0);
 	return 0;
 }
 
@@ -155,9 +205,9 @@ run_conforms(struct run *run, const struct pos *pos, const char *actor,
 		if (!known_applies(run, k))
 			continue;
 		text = xasprintf("the known deviation \"%s\"", k->got);
-		note_failure(run, pos, actor, NULL, text,
+		note_failure(run, pos, actor, NULL, NULL, text,
 		    "an unexpected pass: it conforms now; take the known line "
-		    "out, or narrow its targets");
+		    "out, or narrow its targets", 1);
 		free(text);
 		return;
 	}
@@ -219,6 +269,17 @@ run_error(struct run *run, const char *fmt, ...)
 	if (vasprintf(&run->reason, fmt, ap) == -1)
 		abort();
 	va_end(ap);
+}
+
+void
+run_not_offered(struct run *run, const char *keyword)
+{
+	run->stop = 1;
+	if (run->verdict != NULL)
+		return;
+	run->verdict = "skip";
+	run->not_offered = keyword;
+	run->reason = xasprintf("%s is not offered", keyword);
 }
 
 /*

@@ -231,6 +231,7 @@ struct run {
 	struct perturb	*perturb;
 	struct reports	*reports;	/* of sanitizers, not judged yet */
 	const char	*verdict;	/* set when there is one before the end */
+	const char	*not_offered;	/* the EHLO keyword it was over for */
 	char		*reason;
 	int		 failed;
 	int		 stop;		/* SIGTERM, or a failure: end the dialogues */
@@ -279,6 +280,11 @@ int	 oracle_object_to(struct run *, const struct oracle *,
 /* Set-up went wrong: the verdict is error. */
 void	 run_error(struct run *, const char *, ...)
 	    __attribute__((format(printf, 2, 3)));
+/*
+ * The keyword of EHLO that all the rest is about is not there: the verdict is
+ * skip.  It is a text of the scenario.
+ */
+void	 run_not_offered(struct run *, const char *keyword);
 /* A line of the transcript; dir is "C", "S", "--", ...; text may hold any byte. */
 void	 run_trace(struct run *, struct session *, const char *who,
 	    const char *dir, const char *text, size_t len);

@@ -147,9 +147,12 @@ run_needs(struct run *run)
 			if (!target_matches(run->target, w->text))
 				return xasprintf("needs version %s, this is %s",
 				    w->text, run->target->version);
-		} else if (!target_has(run->target, w->text))
+		} else if (!target_has(run->target, w->text)) {
+			if (strcmp(w->text, "tls") == 0)
+				run->not_offered = "STARTTLS";
 			return xasprintf("needs %s, which %s does not have",
 			    w->text, run->target->name);
+		}
 	}
 	if (run->opts->connect == NULL)
 		return NULL;
@@ -795,7 +798,7 @@ emit_end(struct run *run)
 	json_t *j = json_object();
 	char seed[32];
 
-	snprintf(seed, sizeof(seed), "0x%llx",
+	snprintf(seed, sizeof(seed), "0x%016llx",
 	    (unsigned long long)run->opts->seed);
 	emit_stats(run);
 	json_object_set_new(j, "event", json_string("end"));
@@ -809,6 +812,9 @@ emit_end(struct run *run)
 	json_object_set_new(j, "verdict", json_string(verdict));
 	json_object_set_new(j, "reason", json_string_nocheck(
 	    run->reason == NULL ? "" : run->reason));
+	if (run->not_offered != NULL)
+		json_object_set_new(j, "not-offered",
+		    json_string(run->not_offered));
 	json_object_set_new(j, "seed", json_string(seed));
 	json_object_set_new(j, "seconds",
 	    json_real((double)(now_us() - run->t0) / 1e6));

@@ -40,6 +40,20 @@ parse_words(struct parser *p, struct words *list, const char *what)
 	} while (!lex_eol(p));
 }
 
+/* [breaks ID...], or breaks none */
+static void
+parse_breaks(struct parser *p, struct known *k)
+{
+	STAILQ_INIT(&k->breaks);
+	lex_skip(p, 0);
+	if (!lex_accept(p, "breaks"))
+		return;
+	k->told = 1;
+	lex_skip(p, 0);
+	if (!lex_accept(p, "none"))
+		parse_words(p, &k->breaks, "an id of the catalogue, or none");
+}
+
 void
 parse_known(struct parser *p, struct knowns *list, int toplevel)
 {
@@ -68,6 +82,7 @@ parse_known(struct parser *p, struct knowns *list, int toplevel)
 	k->why = lex_string(p, "the reason", NULL);
 	if (k->why[0] == '\0')
 		parse_fail(p, &pos, "expected a reason for the deviation");
+	parse_breaks(p, k);
 	STAILQ_INSERT_TAIL(list, k, entry);
 }
 

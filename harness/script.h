@@ -38,6 +38,8 @@ struct known {
 	const char	*oracle;	/* NULL: belongs to a step or an expect */
 	const char	*got;		/* the exact text, or a /regex/ */
 	const char	*why;
+	struct words	 breaks;	/* ids of the catalogue, if told */
+	int		 told;
 	int		 used;
 };
 STAILQ_HEAD(knowns, known);

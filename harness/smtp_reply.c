@@ -102,7 +102,7 @@ end_name(const struct channel *ch)
 }
 
 /* A condition on a reply. */
-enum cond_type { COND_HAS, COND_LACKS, COND_REGEX, COND_TEXT };
+enum cond_type { COND_HAS, COND_LACKS, COND_OFFERS, COND_REGEX, COND_TEXT };
 
 struct cond {
 	STAILQ_ENTRY(cond) entry;
@@ -198,6 +198,8 @@ parse_conds(struct parser *p, struct want *w)
 			cond_add(p, w, COND_HAS, lex_value(p, "a keyword"));
 		} else if (lex_accept(p, "lacks")) {
 			cond_add(p, w, COND_LACKS, lex_value(p, "a keyword"));
+		} else if (lex_accept(p, "offers")) {
+			cond_add(p, w, COND_OFFERS, lex_value(p, "a keyword"));
 		} else if (lex_accept(p, "or")) {
 			w->alt = want_parse(p);
 			return;
@@ -207,7 +209,7 @@ parse_conds(struct parser *p, struct want *w)
 				parse_fail(p, &pos, "unexpected \"%s\": "
 				    "expected an enhanced code like 5.1.x, "
 				    "\"text\", /regex/, has KEYWORD, lacks "
-				    "KEYWORD or or", word);
+				    "KEYWORD, offers KEYWORD or or", word);
 			w->ecode = word;
 		}
 	}
@@ -316,6 +318,17 @@ cond_lacks(const struct cond *c, const struct reply *r, struct session *s)
 	return !has_keyword(r, c->text);
 }
 
+/* Without it there is nothing to be judged. */
+static int
+cond_offers(const struct cond *c, const struct reply *r, struct session *s)
+{
+	if (has_keyword(r, c->text))
+		return 1;
+	if (s != NULL)
+		run_not_offered(s->run, c->text);
+	return 0;
+}
+
 static int
 cond_regex(const struct cond *c, const struct reply *r, struct session *s)
 {
@@ -336,6 +349,7 @@ static int (*const conds[])(const struct cond *, const struct reply *,
     struct session *) = {
 	[COND_HAS] = cond_has,
 	[COND_LACKS] = cond_lacks,
+	[COND_OFFERS] = cond_offers,
 	[COND_REGEX] = cond_regex,
 	[COND_TEXT] = cond_text,
 };

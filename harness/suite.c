@@ -196,6 +196,85 @@ check_names(const struct suite *s)
 	return errors;
 }
 
+static int
+proven(const struct scenario *sc, const char *id)
+{
+	const struct word	*w;
+
+	STAILQ_FOREACH(w, &sc->proves, entry)
+		if (strcmp(w->text, id) == 0)
+			return 1;
+	return 0;
+}
+
+/* Which requirement a deviation is from has to be clear. */
+static size_t
+check_known(const struct scenario *sc, const struct known *k)
+{
+	const struct word	*w, *first = STAILQ_FIRST(&sc->proves);
+	size_t			 errors = 0;
+
+	if (!k->told && k->oracle == NULL && first != NULL &&
+	    STAILQ_NEXT(first, entry) != NULL) {
+		fprintf(stderr, "%s:%d:%d: several requirements are proven "
+		    "here, expected which of them is not fulfilled: "
+		    "breaks ID..., or breaks none\n", k->pos.file, k->pos.line,
+		    k->pos.col);
+		return 1;
+	}
+	STAILQ_FOREACH(w, &k->breaks, entry) {
+		if (proven(sc, w->text))
+			continue;
+		fprintf(stderr, "%s:%d:%d: \"%s\" is not what this scenario "
+		    "proves, expected one of its ids, or none\n", w->pos.file,
+		    w->pos.line, w->pos.col, w->text);
+		errors++;
+	}
+	return errors;
+}
+
+static size_t
+check_knowns(const struct scenario *sc, const struct knowns *list)
+{
+	const struct known	*k;
+	size_t			 errors = 0;
+
+	STAILQ_FOREACH(k, list, entry)
+		errors += check_known(sc, k);
+	return errors;
+}
+
+static size_t
+check_steps(const struct scenario *sc, const struct steps *list)
+{
+	const struct step	*st, *alt;
+	size_t			 errors = 0;
+
+	STAILQ_FOREACH(st, list, entry) {
+		errors += check_knowns(sc, &st->knowns);
+		for (alt = st; alt != NULL; alt = alt->next_alt)
+			errors += check_steps(sc, &alt->body);
+	}
+	return errors;
+}
+
+static size_t
+check_breaks(const struct suite *s)
+{
+	const struct expect	*ex;
+	const struct role	*r;
+	size_t			 i, errors = 0;
+
+	for (i = 0; i < s->n; i++) {
+		errors += check_knowns(s->sc[i], &s->sc[i]->knowns);
+		STAILQ_FOREACH(ex, &s->sc[i]->expects, entry)
+			errors += check_knowns(s->sc[i], &ex->knowns);
+		STAILQ_FOREACH(r, &s->sc[i]->roles, entry)
+			errors += check_steps(s->sc[i], &r->steps);
+	}
+	return errors;
+}
+
 static size_t
 check_proves(const struct suite *s, const struct catalogue *c)
 {
@@ -230,7 +309,8 @@ suite_load(struct suite *s, char *const *paths, const struct catalogue *c)
 		warnx("no scenario (*" SUFFIX ") matches the paths given");
 		f.errors++;
 	}
-	return f.errors + check_names(s) + check_proves(s, c);
+	return f.errors + check_names(s) + check_proves(s, c) +
+	    check_breaks(s);
 }
 
 void
