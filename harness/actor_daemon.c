@@ -11,6 +11,7 @@
 
 #include "channel.h"
 #include "filter_line.h"
+#include "filter_start.h"
 #include "oracle_filter.h"
 #include "parser.h"
 #include "pattern.h"
@@ -20,6 +21,7 @@
 
 #define PROTOCOL	7
 #define EXIT_TIME	10		/* s, for it to end after its stdin */
+#define LOOK		20000		/* us */
 
 /* Where filters lie, as smtpd looks there for those without a path. */
 static const char *const env[] = {
@@ -28,7 +30,8 @@ static const char *const env[] = {
 };
 
 struct pipes {
-	struct session	*s;
+	struct actor	*actor;
+	struct session	*s;		/* NULL: it is over */
 	struct filter_watch *watch;
 	struct event	*errev;
 	int		 errfd;
@@ -36,6 +39,8 @@ struct pipes {
 	int		 exited;
 	struct event	*late;
 	int		 shaking;	/* register|ready has not come */
+	struct filter_start start;
+	struct event	*look;		/* as long as it has not */
 	int		 version;
 	struct buf	 said;		/* by us, no whole line yet */
 };
@@ -162,14 +167,15 @@ daemon_wake(void *arg)
 	char *line;
 
 	while (pp->shaking && (line = next_line(s, &len)) != NULL) {
-		pp->shaking = strcmp(line, "register|ready") != 0;
+		filter_start_line(&pp->start, 'F', line, len);
 		free(line);
+		if (!pp->start.ready)
+			continue;
+		pp->shaking = 0;
+		if (--s->run->shaking == 0)
+			filter_objections_due(s->run);
 	}
-	if (pp->shaking && s->ch->end != END_NONE) {
-		run_judge(s->run, &s->actor->role->pos, s->label, NULL, NULL,
-		    "register|ready", "<fin>");
-		session_end(s);
-	} else if (!pp->shaking)
+	if (!pp->shaking)
 		session_run(s);
 }
 
@@ -181,11 +187,38 @@ err_readable(int fd, short what, void *arg)
 	ssize_t n;
 
 	(void)what;
-	if ((n = read(fd, data, sizeof(data))) > 0)
-		run_trace(pp->s->run, pp->s, pp->s->label, "E", data,
-		    (size_t)n);
-	else if (n == 0 || errno != EAGAIN)
+	if ((n = read(fd, data, sizeof(data))) > 0) {
+		run_trace(pp->actor->run, pp->s, pp->actor->role->name, "E",
+		    data, (size_t)n);
+		filter_start_said(&pp->start, data, (size_t)n);
+	} else if (n == 0 || errno != EAGAIN)
 		event_del(pp->errev);
+}
+
+static void
+look_at_start(int fd, short what, void *arg)
+{
+	struct pipes *pp = arg;
+	struct session *s = pp->s;
+	const struct pos *pos = &s->actor->role->pos;
+	char *broken;
+
+	(void)fd;
+	(void)what;
+	if (!pp->shaking) {
+		event_del(pp->look);
+		return;
+	}
+	if (s->ch->end != END_NONE)
+		filter_start_closed(&pp->start);
+	filter_start_partial(&pp->start, s->ch->in.data, s->ch->in.len);
+	if ((broken = filter_start_broken(&pp->start)) == NULL)
+		return;
+	run_error(s->run, "%s:%d:%d: the filter of %s %s", pos->file,
+	    pos->line, pos->col, s->label, broken);
+	free(broken);
+	event_del(pp->look);
+	session_end(s);
 }
 
 static void
@@ -220,8 +253,13 @@ handshake(struct session *s, int version)
 		[4] = "6.6.4p1", [5] = "6.7.0", [6] = "6.8.0p2",
 		[7] = "7.9.0-portable"
 	};
+	static const struct timeval often = { 0, LOOK };
+	struct pipes *pp = s->state;
 	struct buf b = { 0 };
 
+	pp->shaking = 1;
+	s->run->shaking++;
+	pp->start.limit = s->run->sc->timeout;
 	buf_addf(&b, "config|smtpd-version|%s\n", releases[version]);
 	if (version >= 7)
 		buf_addf(&b, "config|protocol|0.%d\n", version);
@@ -233,6 +271,9 @@ handshake(struct session *s, int version)
 	run_trace(s->run, s, s->label, "D", b.data, b.len);
 	session_say(s, b.data, b.len);
 	buf_free(&b);
+	filter_start_line(&pp->start, 'D', "config|ready", 12);
+	pp->look = event_new(s->run->base, -1, EV_PERSIST, look_at_start, pp);
+	event_add(pp->look, &often);
 }
 
 /* As smtpd does: sh -c "exec COMMAND", one pair for 0 and 1, one for 2. */
@@ -280,6 +321,7 @@ daemon_start(struct actor *a)
 		return -1;
 	}
 	pp = a->state = xcalloc(1, sizeof(*pp));
+	pp->actor = a;
 	pp->version = o == NULL ? PROTOCOL : filter_version(o->value);
 	if (spawn(a, opt_find(opts, "exec")->value, &io) == -1)
 		return -1;
@@ -293,10 +335,9 @@ daemon_start(struct actor *a)
 	    err_readable, pp);
 	event_add(pp->errev, NULL);
 	set_variables(s, pp->version);
-	if (opt_find(opts, "manual") == NULL) {
-		pp->shaking = 1;
+	if (opt_find(opts, "manual") == NULL)
 		handshake(s, pp->version);
-	} else
+	else
 		session_run(s);
 	return 0;
 }
@@ -327,6 +368,9 @@ daemon_done(struct session *s)
 	struct pipes *pp = a->state;
 	size_t len;
 
+	pp->s = NULL;
+	if (pp->look != NULL)
+		event_del(pp->look);
 	if (s->ch != NULL) {
 		free(next_line(s, &len));
 		channel_fin(s->ch);
@@ -348,6 +392,8 @@ daemon_event(struct actor *a, const struct sandbox_event *ev)
 	    ev->pid != pp->pid)
 		return;
 	pp->exited = 1;
+	err_readable(pp->errfd, EV_READ, pp);
+	filter_start_ended(&pp->start, ev->status);
 	if (pp->late == NULL)
 		return;			/* the dialogue goes on */
 	if (evtimer_pending(pp->late, NULL))
@@ -366,6 +412,9 @@ daemon_stop(struct actor *a)
 		event_free(pp->errev);
 	if (pp->late != NULL)
 		event_free(pp->late);
+	if (pp->look != NULL)
+		event_free(pp->look);
+	filter_start_free(&pp->start);
 	if (pp->errfd > 0)
 		close(pp->errfd);
 	buf_free(&pp->said);

@@ -131,21 +131,27 @@ plain_listener(struct run *run)
 		addr_parse("127.0.0.1:25", 25, &d->addr, &d->addrlen);
 }
 
+/* A filter is told in a line of its own; the log is in the report anyway. */
 static void
 smtpd_words(struct run *run)
 {
 	struct buf b = { 0 };
 	const json_t *line;
-	char *unready = plugin_unready(run), *taps = filters_unready(run);
+	char *broken = filters_broken(run), *unready;
 	size_t i;
 
+	if (broken != NULL) {
+		run_error(run, "the daemon did not start: %s", broken);
+		free(broken);
+		return;
+	}
+	unready = plugin_unready(run);
 	json_array_foreach(run->daemon.log, i, line)
 		buf_addf(&b, "\n  %s", json_string_value(line));
-	run_error(run, "the daemon did not start%s%s%s%s", unready, taps,
+	run_error(run, "the daemon did not start%s%s%s", unready,
 	    b.len == 0 ? " and said nothing" : ", its own words:",
 	    b.len == 0 ? "" : b.data);
 	free(unready);
-	free(taps);
 	buf_free(&b);
 }
 
@@ -265,30 +271,48 @@ procs_steady(struct daemon *d)
 	return steady;
 }
 
+/* May it be left unready, or end? */
 static int
-filters_ready(const struct run *run)
+may_fail(const struct run *run)
 {
-	const struct role *r = run->daemon.actor->role;
-	char *unready, *taps;
+	return opt_find(&run->daemon.actor->role->opts, "unready") != NULL ||
+	    exit_expected(run);
+}
+
+static int
+all_ready(const struct run *run)
+{
+	char *unready;
 	int ready;
 
-	if (opt_find(&r->opts, "unready") != NULL)
+	if (opt_find(&run->daemon.actor->role->opts, "unready") != NULL)
 		return 1;
 	unready = plugin_unready(run);
-	taps = filters_unready(run);
-	ready = unready[0] == '\0' && taps[0] == '\0';
+	ready = unready[0] == '\0' && filters_ready(run);
 	free(unready);
-	free(taps);
 	return ready;
+}
+
+/* Is there a filter that keeps it from ever starting? */
+static int
+smtpd_hopeless(struct run *run)
+{
+	char *broken;
+
+	if (may_fail(run) || (broken = filters_broken(run)) == NULL)
+		return 0;
+	free(broken);
+	return 1;
 }
 
 static int
 smtpd_ready(struct run *run)
 {
-	if (run->daemon.exited || run->stop)
+	if (run->daemon.exited || run->stop || smtpd_hopeless(run))
 		return 1;
 	/* it listens before its filters are ready, but hears nobody */
-	return filters_ready(run) && daemon_listening(0) && access(run->target->socket, F_OK) == 0 &&
+	return all_ready(run) && daemon_listening(0) &&
+	    access(run->target->socket, F_OK) == 0 &&
 	    port_missing(run) == 0 && procs_steady(&run->daemon);
 }
 
@@ -408,8 +432,7 @@ smtpd_start(struct actor *a)
 		run_error(run, "%s", err);
 		return -1;
 	}
-	if (!wait_ready(run) || d->exited ||
-	    run->stop) {
+	if (!wait_ready(run) || d->exited || run->stop || smtpd_hopeless(run)) {
 		/* its last words may still be in the pipe */
 		run_until(run, NULL, 20000);
 		if (d->exited && exit_expected(run))

@@ -56,7 +56,7 @@ struct work {
 	int		 id;
 	size_t		 nerrors, nbroken;
 	int		 unready;	/* it never was */
-	int		 hung;		/* in the last pass */
+	const char	*useless;	/* why not to go on with it */
 	struct buf	 ids;		/* invariants broken */
 };
 
@@ -418,7 +418,9 @@ one_pass(struct work *w, int version, const struct drive_hostile *h)
 	if (!r.gaveup) {
 		w->nerrors += r.error != NULL;
 		w->unready |= h == NULL && !r.ready;
-		w->hung = r.hung > 0;
+		if (h == NULL)
+			w->useless = r.hung > 0 ? "does not answer" :
+			    r.died ? "does not live" : NULL;
 		w->nbroken += r.nbroken + (r.crash != NULL);
 		note_ids(w, &r);
 		if (r.error != NULL)
@@ -449,10 +451,10 @@ all_passes(struct work *w)
 	for (v = 0; v < o->nversions; v++) {
 		if (o->plain)
 			one_pass(w, o->versions[v], NULL);
-		if (w->hung && o->nkinds > 0 && !is_over(w)) {
+		if (w->useless != NULL && o->nkinds > 0 && !is_over(w)) {
 			fprintf(w->out, "protocol 0.%d: no hostile input to "
-			    "what does not answer\n", o->versions[v]);
-			w->hung = 0;
+			    "what %s\n", o->versions[v], w->useless);
+			w->useless = NULL;
 			continue;
 		}
 		for (k = 0; k < o->nkinds && !is_over(w); k++)

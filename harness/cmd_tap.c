@@ -6,6 +6,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
@@ -20,12 +21,15 @@
 #include "event.h"
 #include "filter_judge.h"
 #include "filter_log.h"
+#include "filter_start.h"
 #include "tap.h"
 #include "util.h"
 
 #define OWED		30000000	/* us: smtpd gives its client 300 s */
 #define MAX_CHAINS	16
-#define EX_EXEC		127
+#define EX_NOEXEC	126		/* as a shell has it */
+#define EX_NOTFOUND	127
+#define LOOK		20000		/* us, as long as it is not ready */
 
 struct tap_cmd {
 	const char	*logname, *jsonname, *daemon;
@@ -39,9 +43,59 @@ struct tap_cmd {
 	pid_t		 pid;
 	int		 status, ended;
 	struct event_base *base;
+	struct event	*look, *overdue;
 	struct tap	*tap;
+	struct filter_judge *judge;
+	struct filter_start start;
+	struct buf	 early;		/* objections of before it was ready */
+	int		 told;		/* that it is not going to be */
 	uint64_t	 t0;
 };
+
+/* What is wrong with a filter that does not start is one line, told once. */
+static void
+say_early(struct tap_cmd *tc)
+{
+	fwrite(tc->early.data, 1, tc->early.len, stderr);
+	buf_reset(&tc->early);
+}
+
+static void
+look_at_start(struct tap_cmd *tc)
+{
+	char *broken;
+
+	tap_look(tc->tap, &tc->start);
+	if (tc->told || (broken = filter_start_broken(&tc->start)) == NULL)
+		return;
+	fprintf(stderr, "tap: %s %s\n", tc->argv[0], broken);
+	free(broken);
+	buf_reset(&tc->early);
+	tc->told = 1;
+}
+
+static void
+on_look(int fd, short what, void *arg)
+{
+	struct tap_cmd *tc = arg;
+
+	(void)fd;
+	(void)what;
+	look_at_start(tc);
+	if (tc->told || tc->start.ready) {
+		say_early(tc);
+		event_del(tc->look);
+	}
+}
+
+static void
+on_line(void *arg, char dir, const char *text, size_t len)
+{
+	struct tap_cmd *tc = arg;
+
+	if (!tc->start.ready)
+		filter_start_line(&tc->start, dir, text, len);
+}
 
 static void
 on_objection(void *arg, const struct filter_objection *o)
@@ -50,7 +104,11 @@ on_objection(void *arg, const struct filter_objection *o)
 	char session[20];
 	json_t *j;
 
-	fprintf(stderr, "tap: %s (%s): %s\n", o->id, o->text, o->got);
+	if (!tc->told || tc->start.ready)
+		buf_addf(&tc->early, "tap: %s (%s): %s\n", o->id, o->text,
+		    o->got);
+	if (tc->start.ready)
+		say_early(tc);
 	if (tc->log != NULL)
 		filter_log_note(tc->log, o->usec, "%s %s", o->id, o->got);
 	if (tc->json == NULL)
@@ -67,29 +125,53 @@ on_objection(void *arg, const struct filter_objection *o)
 	json_decref(j);
 }
 
+static void __attribute__((noreturn))
+filter_main(struct tap_cmd *tc, int io, int er, int news)
+{
+	int error;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_DFL);
+	if (dup2(io, 0) != -1 && dup2(io, 1) != -1 && dup2(er, 2) != -1)
+		execvp(tc->argv[0], tc->argv);
+	error = errno;
+	if (write(news, &error, sizeof(error)) == -1)
+		_exit(EX_NOTFOUND);
+	_exit(EX_NOTFOUND);
+}
+
+/* It is executed, or we end as a shell does that cannot. */
+static void
+await_exec(struct tap_cmd *tc, int news)
+{
+	int error;
+
+	if (read(news, &error, sizeof(error)) == sizeof(error)) {
+		errno = error;
+		err(error == ENOENT ? EX_NOTFOUND : EX_NOEXEC, "%s",
+		    tc->argv[0]);
+	}
+	close(news);
+}
+
 /* The filter stands as smtpd would start it: one socket is its 0 and 1. */
 static void
 start_filter(struct tap_cmd *tc, struct tap_ends *e)
 {
-	int io[2], er[2];
+	int io[2], er[2], news[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, io) == -1 ||
+	if (pipe2(news, O_CLOEXEC) == -1 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, io) == -1 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, er) == -1)
 		err(EX_SETUP, "socketpair");
 	if ((tc->pid = fork()) == -1)
 		err(EX_SETUP, "fork");
-	if (tc->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		signal(SIGPIPE, SIG_DFL);
-		if (dup2(io[1], 0) == -1 || dup2(io[1], 1) == -1 ||
-		    dup2(er[1], 2) == -1)
-			_exit(EX_EXEC);
-		execvp(tc->argv[0], tc->argv);
-		warn("%s", tc->argv[0]);
-		_exit(EX_EXEC);
-	}
+	if (tc->pid == 0)
+		filter_main(tc, io[1], er[1], news[1]);
 	close(io[1]);
 	close(er[1]);
+	close(news[1]);
+	await_exec(tc, news[0]);
 	e->filter_io = io[0];
 	e->filter_err = er[0];
 }
@@ -128,6 +210,27 @@ on_over(void *arg)
 		event_base_loopbreak(tc->base);
 }
 
+/* Nobody listens to it any more, and yet it stays. */
+static void
+on_overdue(int fd, short what, void *arg)
+{
+	struct tap_cmd *tc = arg;
+
+	(void)fd;
+	(void)what;
+	filter_judge_end(tc->judge, now_us() - tc->t0);
+	on_kill(tc, SIGKILL);
+}
+
+static void
+on_eof(void *arg)
+{
+	struct tap_cmd *tc = arg;
+	struct timeval tv = { (time_t)(tc->owed / 1000000), 0 };
+
+	event_add(tc->overdue, &tv);
+}
+
 static void
 on_child(int signo, short what, void *arg)
 {
@@ -139,6 +242,10 @@ on_child(int signo, short what, void *arg)
 		return;
 	tc->ended = 1;
 	tap_ended(tc->tap, tc->status);
+	if (!tc->start.ready) {
+		filter_start_ended(&tc->start, tc->status);
+		look_at_start(tc);
+	}
 	event_base_loopbreak(tc->base);
 }
 
@@ -161,10 +268,13 @@ tap_run(struct tap_cmd *tc)
 	    .others = tc->chain ? OTHERS_BEFORE | OTHERS_AFTER : 0,
 	    .entries = tc->chain ? MAX_CHAINS : 1, .child = 1 };
 	struct tap_spec spec = { .log = tc->log, .faults = tc->faults,
-	    .kill = on_kill, .over = on_over, .arg = tc };
+	    .line = on_line, .kill = on_kill, .eof = on_eof, .over = on_over,
+	    .arg = tc };
+	const struct timeval often = { 0, LOOK };
 	struct tap_ends ends;
 	struct event *child;
 
+	tc->start.limit = tc->owed;
 	signal(SIGPIPE, SIG_IGN);
 	tc->t0 = spec.t0 = now_us();
 	if ((tc->base = spec.base = event_base_new()) == NULL)
@@ -173,12 +283,21 @@ tap_run(struct tap_cmd *tc)
 	child = evsignal_new(tc->base, SIGCHLD, on_child, tc);
 	event_add(child, NULL);
 	start_filter(tc, &ends);
-	spec.judge = filter_judge_new(tc->argv[0], &facts, on_objection, tc);
+	spec.judge = tc->judge = filter_judge_new(tc->argv[0], &facts,
+	    on_objection, tc);
+	tc->look = event_new(tc->base, -1, EV_PERSIST, on_look, tc);
+	event_add(tc->look, &often);
+	tc->overdue = evtimer_new(tc->base, on_overdue, tc);
 	tc->tap = tap_new(&spec, &ends);
 	event_base_dispatch(tc->base);
 	filter_judge_end(spec.judge, now_us() - tc->t0);
+	say_early(tc);
 	tap_free(tc->tap);
 	filter_judge_free(spec.judge);
+	filter_start_free(&tc->start);
+	buf_free(&tc->early);
+	event_free(tc->look);
+	event_free(tc->overdue);
 	event_free(child);
 	event_base_free(tc->base);
 	if (tc->log != NULL && filter_log_close(tc->log) == -1)

@@ -157,6 +157,7 @@ drive_send(struct drive *d, const char *line, size_t len)
 	if (d->eof || d->exited)
 		return;
 	remember(d, 'D', line, len - 1);
+	filter_start_line(&d->start, 'D', line, len - 1);
 	filter_judge_line(d->judge, 'D', now, line, len - 1, 1);
 	if (d->log != NULL)
 		filter_log_line(d->log, now, 'D', line, len - 1, 1);
@@ -325,6 +326,29 @@ look_for_hung(struct drive *d, uint64_t now)
 	}
 }
 
+/* A filter that bears no more than ordinary input does not come this far. */
+static void
+look_at_start(struct drive *d, uint64_t now)
+{
+	const char *text;
+	char *broken;
+	size_t len;
+
+	if ((text = drive_proc_partial(d->proc, &len)) != NULL)
+		filter_start_partial(&d->start, text, len);
+	if (d->hostile == 0) {
+		if ((broken = filter_start_broken(&d->start)) == NULL)
+			return;
+		free(broken);
+		d->unready = 1;
+	} else if (now <= d->begun + d->owed + TICK)
+		return;
+	filter_judge_time(d->judge, now);
+	d->cutoff = 1;
+	drive_proc_kill(d->proc, SIGKILL);
+	finish(d);
+}
+
 static void	work_in(struct drive *, uint64_t us);
 
 static void
@@ -347,12 +371,9 @@ on_tick(int fd, short what, void *arg)
 	}
 	if (d->eof || d->exited)
 		ending(d, now);
-	else if (d->ready == 0 && now > d->begun + d->owed + TICK) {
-		filter_judge_time(d->judge, now);
-		d->cutoff = 1;
-		drive_proc_kill(d->proc, SIGKILL);
-		finish(d);
-	} else if (d->ready != 0 && d->deaf == 0)
+	else if (d->ready == 0)
+		look_at_start(d, now);
+	else if (d->ready != 0 && d->deaf == 0)
 		look_for_hung(d, now);
 	work_in(d, 0);
 }
@@ -564,6 +585,7 @@ on_line(void *arg, char dir, const char *line, size_t len, int terminated)
 	uint64_t now = drive_now(d);
 
 	remember(d, dir, line, len);
+	filter_start_line(&d->start, dir, line, len);
 	d->quiet_since = 0;
 	if (d->log != NULL)
 		filter_log_line(d->log, now, dir, line, len, terminated);
@@ -591,7 +613,7 @@ on_eof(void *arg, char dir)
 	if (d->log != NULL)
 		filter_log_note(d->log, now, "eof %c", dir);
 	if (dir == 'F')
-		d->eof_seen = 1;
+		filter_start_closed(&d->start);
 }
 
 static int
@@ -630,6 +652,8 @@ on_exited(void *arg, int status)
 
 	d->exited = 1;
 	if (!d->cutoff) {
+		filter_start_ended(&d->start, status);
+		d->res->died = !d->eof && d->res->ready;
 		d->res->status = status;
 		filter_judge_exit(d->judge, now, status);
 		died_of(d, status);
@@ -732,7 +756,7 @@ start(struct drive *d)
 	if (c->replay != NULL)
 		d->total = 0;
 	d->round = d->total / DRIVE_ROUNDS;
-	d->owed = c->owed;
+	d->owed = d->start.limit = c->owed;
 	/* that we do not listen, or speak slowly, is not its fault */
 	if (d->hostile & (HOSTILE_DEAF | HOSTILE_PIECES))
 		d->owed += 3 * DEAF_TIME;
@@ -784,27 +808,28 @@ forget_broken(struct drive_result *res)
 }
 
 /*
- * It went before it was ready, with nothing wrong but that: it lacks something,
- * as it says itself.
+ * It never was ready, and that is all there is to tell: it lacks something, as
+ * it says itself, or is no filter at all.
  */
 static void
 not_started(struct drive *d)
 {
 	struct drive_result *res = d->res;
-	char *last;
+	int status = d->start.status;
+	char *broken;
 
-	if (res->ready || res->error != NULL || !d->exited || d->cutoff ||
-	    (d->hostile & HOSTILE_EOF_EARLY) || !WIFEXITED(res->status) ||
-	    res->nbroken > 1 ||
-	    (res->nbroken == 1 && strcmp(res->broken[0].id, "F29") != 0))
+	if (res->ready || res->error != NULL)
+		return;
+	/* 126 and 127 are the shell's, which has not found it */
+	if (!d->unready && (!d->start.gone ||
+	    !WIFEXITED(status) || (d->hostile != 0 &&
+	    WEXITSTATUS(status) != 126 && WEXITSTATUS(status) != 127)))
+		return;
+	if ((broken = filter_start_broken(&d->start)) == NULL)
 		return;
 	forget_broken(res);
-	while (d->said.len > 0 && d->said.data[d->said.len - 1] == '\n')
-		d->said.data[--d->said.len] = '\0';
-	last = d->said.len == 0 ? NULL : strrchr(d->said.data, '\n');
-	res->error = xasprintf("it exited with status %d before it was ready%s"
-	    "%s", WEXITSTATUS(res->status), d->said.len > 0 ? ": " : "",
-	    last != NULL ? last + 1 : d->said.len > 0 ? d->said.data : "");
+	res->error = xasprintf("it %s", broken);
+	free(broken);
 }
 
 static void
@@ -839,6 +864,7 @@ cleanup(struct drive *d)
 	event_base_free(d->base);
 	filter_judge_free(d->judge);
 	filter_line_free(&d->fl);
+	filter_start_free(&d->start);
 	for (i = 0; i < RING; i++)
 		free(d->ring[i].text);
 	buf_free(&d->line);

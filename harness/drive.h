@@ -84,6 +84,7 @@ struct drive_result {
 	unsigned long	 reports;
 	unsigned long	 sessions, transactions, committed;
 	unsigned long	 hung;		/* sessions given up */
+	int		 died;		/* by itself, while it was asked */
 	uint64_t	 usec;		/* from ready to the last answer */
 	struct drive_broken *broken;
 	size_t		 nbroken;

@@ -9,6 +9,7 @@
 #include "drive_proc.h"
 #include "filter_judge.h"
 #include "filter_log.h"
+#include "filter_start.h"
 
 /* What the engine's files share. */
 
@@ -110,11 +111,13 @@ struct drive {
 	uint64_t	 nring;
 	struct filter_line fl;
 	struct buf	 line, said;
+	struct filter_start start;
 	int		 finishing;	/* nothing new is begun */
-	int		 eof, eof_seen;	/* of stdin; of stdout */
+	int		 eof;		/* of its stdin */
 	uint64_t	 eof_at;
 	int		 exited, stop;
 	int		 cutoff;	/* sessions were cut off by us */
+	int		 unready;	/* it is not going to be ready */
 };
 
 /* drive.c */

@@ -274,6 +274,16 @@ drive_proc_deaf(struct drive_proc *p, int deaf)
 		bufferevent_enable(p->io, EV_READ);
 }
 
+const char *
+drive_proc_partial(struct drive_proc *p, size_t *len)
+{
+	struct evbuffer *in = bufferevent_get_input(p->io);
+
+	if ((*len = evbuffer_get_length(in)) == 0)
+		return NULL;
+	return (const char *)evbuffer_pullup(in, -1);
+}
+
 void
 drive_proc_eof(struct drive_proc *p)
 {

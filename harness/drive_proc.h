@@ -41,6 +41,8 @@ size_t	 drive_proc_queued(const struct drive_proc *);	/* bytes not gone yet */
 void	 drive_proc_pieces(struct drive_proc *, struct stream *, struct range);
 /* Read no more of what it says, or again. */
 void	 drive_proc_deaf(struct drive_proc *, int);
+/* What it has said and not ended with a LF; NULL: nothing. */
+const char *drive_proc_partial(struct drive_proc *, size_t *len);
 /* Its stdin ends. */
 void	 drive_proc_eof(struct drive_proc *);
 void	 drive_proc_kill(struct drive_proc *, int signo);

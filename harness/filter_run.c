@@ -12,6 +12,7 @@
 #include "filter_judge.h"
 #include "filter_line.h"
 #include "filter_run.h"
+#include "filter_start.h"
 #include "oracle_filter.h"
 #include "parser.h"
 #include "real_filter.h"
@@ -36,6 +37,7 @@ struct seat {
 	unsigned	 others;
 	int		 gone;
 	unsigned long	 ntrace;
+	struct filter_start start;
 };
 
 struct filters {
@@ -90,6 +92,7 @@ seat_new(struct filters *f, const char *name, unsigned sides)
 	}
 	seat->filters = f;
 	seat->name = xstrdup(name);
+	seat->start.limit = f->run->sc->timeout;
 	seat->judge = filter_judge_new(name, &facts, on_objection, seat);
 	filter_judge_watch(seat->judge, on_line, seat);
 	TAILQ_INSERT_TAIL(&f->seats, seat, entry);
@@ -108,6 +111,7 @@ tap_line(void *arg, char dir, const char *text, size_t len)
 	struct seat *seat = arg;
 	char d[2] = { dir, '\0' };
 
+	filter_start_line(&seat->start, dir, text, len);
 	if (seat->ntrace++ < MAX_TRACE)
 		run_trace(seat->filters->run, NULL, seat->name, d, text, len);
 }
@@ -145,6 +149,7 @@ ended(struct relay *r, int gone, void *arg)
 		return;
 	}
 	seat->gone = 1;
+	filter_start_ended(&seat->start, r->status);
 	tap_ended(seat->tap, r->status);
 	/* smtpd sees its end of the socket closed, as without us */
 	tap_free(seat->tap);
@@ -243,24 +248,47 @@ filters_tapped(const struct run *run)
 	return 0;
 }
 
-char *
-filters_unready(const struct run *run)
+/* --- are they ready? ------------------------------------------------------ */
+
+static int
+seat_lives(const struct seat *seat)
+{
+	return seat->start.ready && !seat->gone && seat->tap != NULL &&
+	    !tap_closed(seat->tap);
+}
+
+int
+filters_ready(const struct run *run)
 {
 	const struct seat *seat;
-	struct buf b = { 0 };
 
 	if (run->filters != NULL)
-		TAILQ_FOREACH(seat, &run->filters->seats, entry) {
-			if (seat->relay_name == NULL)
-				continue;
-			if (seat->gone || (seat->tap != NULL &&
-			    tap_closed(seat->tap)))
-				buf_addf(&b, "; %s has ended", seat->name);
-			else if (!filter_judge_seen(seat->judge)->ready)
-				buf_addf(&b, "; %s has not registered",
-				    seat->name);
-		}
-	return b.data == NULL ? xstrdup("") : b.data;
+		TAILQ_FOREACH(seat, &run->filters->seats, entry)
+			if (seat->relay_name != NULL && !seat_lives(seat))
+				return 0;
+	return 1;
+}
+
+char *
+filters_broken(struct run *run)
+{
+	struct seat *seat;
+	char *what, *text;
+
+	if (run->filters == NULL)
+		return NULL;
+	TAILQ_FOREACH(seat, &run->filters->seats, entry) {
+		if (seat->relay_name == NULL)
+			continue;
+		if (seat->tap != NULL)
+			tap_look(seat->tap, &seat->start);
+		if ((what = filter_start_broken(&seat->start)) == NULL)
+			continue;
+		text = xasprintf("%s %s", seat->name, what);
+		free(what);
+		return text;
+	}
+	return NULL;
 }
 
 struct filter_judge *
@@ -360,6 +388,7 @@ filters_free(struct run *run)
 		TAILQ_REMOVE(&f->seats, seat, entry);
 		tap_free(seat->tap);
 		filter_judge_free(seat->judge);
+		filter_start_free(&seat->start);
 		free(seat->relay_name);
 		free(seat->name);
 		free(seat);

@@ -19,9 +19,14 @@ struct session;
  * free, or NULL after run_error().
  */
 char	*filters_conf(struct run *, const char *text, const char *actors);
-/* Those under a tap that have not registered, or are gone, as plugin_unready(). */
-char	*filters_unready(const struct run *);
 int	 filters_tapped(const struct run *);	/* are there any? */
+/* Have all under a tap registered, and live? */
+int	 filters_ready(const struct run *);
+/*
+ * Why one of them is not going to be ready, a sentence with its own last words,
+ * to be freed; or NULL while it may be.
+ */
+char	*filters_broken(struct run *);
 /*
  * A judge for a filter that we are: of smtpd alone.  NULL when there is none to
  * be (waived).  It stays the run's.

@@ -44,7 +44,8 @@ filter_object(struct run *run, const char *name, const char *id,
 	if (exit_expected(run))
 		return;
 	text = xasprintf("%s: %s", id, got);
-	if (!run->daemon.ready && run->daemon.actor != NULL)
+	if (run->shaking > 0 ||
+	    (!run->daemon.ready && run->daemon.actor != NULL))
 		json_array_append_new(early(run), json_pack("[s, s, s]", name,
 		    demand, text));
 	else

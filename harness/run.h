@@ -236,6 +236,7 @@ struct run {
 	int		 failed;
 	int		 stop;		/* SIGTERM, or a failure: end the dialogues */
 	int		 judging;	/* they are over */
+	int		 shaking;	/* filters of daemon blocks, not ready yet */
 	uint64_t	 ready_us;	/* sandbox and daemon, wall time */
 	unsigned long	 nsessions, nsessions_done, ncommands, nreplies;
 	unsigned long	 nunheard;	/* clients that were never answered */

@@ -9,6 +9,7 @@
 
 #include "filter_judge.h"
 #include "filter_log.h"
+#include "filter_start.h"
 #include "tap.h"
 #include "util.h"
 
@@ -324,6 +325,8 @@ flow_end(struct flow *f)
 	note(t, "eof", f->dir);
 	if (t->spec.judge != NULL && f->dir != 'E')
 		filter_judge_eof(t->spec.judge, f->dir, tap_now(t));
+	if (f->dir == 'D' && t->spec.eof != NULL)
+		t->spec.eof(t->spec.arg);
 }
 
 /* 0: there is nothing more for now, or at all. */
@@ -439,6 +442,17 @@ int
 tap_closed(const struct tap *t)
 {
 	return t->flow[FLOW_F].ended;
+}
+
+void
+tap_look(const struct tap *t, struct filter_start *fs)
+{
+	const struct flow *f = &t->flow[FLOW_F];
+
+	if (f->ended)
+		filter_start_closed(fs);
+	if (f->partial.len > 0)
+		filter_start_partial(fs, f->partial.data, f->partial.len);
 }
 
 static void

@@ -27,6 +27,8 @@ struct tap_spec {
 	void		(*line)(void *, char dir, const char *, size_t);
 	/* send the filter this signal (a fault) */
 	void		(*kill)(void *, int signo);
+	/* smtpd has closed its side */
+	void		(*eof)(void *);
 	/* neither side has anything to say any more, and all is passed on */
 	void		(*over)(void *);
 	void		*arg;
@@ -44,6 +46,9 @@ void		 tap_ended(struct tap *, int status);
 
 /* Has the filter closed its side? */
 int		 tap_closed(const struct tap *);
+/* What no line tells: that it has, and what it has not ended with a LF. */
+struct filter_start;
+void		 tap_look(const struct tap *, struct filter_start *);
 
 /*
  * Faults on request.  "KIND[,KEY=VALUE]..." is one, KIND being delay, drop,

@@ -202,6 +202,21 @@ buf_addvis(struct buf *b, const void *data, size_t n)
 	}
 }
 
+char *
+buf_lastline(const struct buf *b)
+{
+	struct buf	 out = { 0 };
+	size_t		 from, end = b->len;
+
+	while (end > 0 && strchr("\n\r\t ", b->data[end - 1]) != NULL)
+		end--;
+	for (from = end; from > 0 && b->data[from - 1] != '\n'; from--)
+		;
+	if (from < end)
+		buf_addvis(&out, b->data + from, end - from);
+	return out.data;
+}
+
 void
 buf_drain(struct buf *b, size_t n)
 {

@@ -33,6 +33,8 @@ void	 buf_addstr(struct buf *, const char *);
 void	 buf_addf(struct buf *, const char *, ...)
 	    __attribute__((format(printf, 2, 3)));
 void	 buf_addvis(struct buf *, const void *, size_t);
+/* The last line that is not empty, as buf_addvis(), to be freed; or NULL. */
+char	*buf_lastline(const struct buf *);
 void	 buf_drain(struct buf *, size_t);	/* drop the first n bytes */
 void	 buf_reset(struct buf *);		/* empty, keep the memory */
 void	 buf_free(struct buf *);

@@ -87,6 +87,7 @@ def test_libopensmtpd(tmp_path, protocol):
 FAST = ["--timeout", "1", "--sessions", "60", "--identity", "--seed", "5"]
 PLAIN = FAST + ["--hostile", "none"]
 RULES = {
+    "F2_never": FAST + ["--hostile", "eof"],
     "F6": PLAIN + ["--protocol", "0.6"],
     "F28": ["--timeout", "4", "--sessions", "60", "--hostile", "none"],
     "F30": FAST + ["--hostile", "unknown-config"],
@@ -135,35 +136,7 @@ def test_hang_has_a_backtrace():
     assert re.search(r"#\d+ .*sleep", done.stdout), done.stdout
 
 
-# --- what cannot be tested ---------------------------------------------------------
-
-@pytest.mark.parametrize("command, says", [
-    (["./no-such-filter"], "exec: ./no-such-filter: not found"),
-    (["./README.md"], "Permission denied"),
-    (["true"], "it exited with status 0 before it was ready"),
-    (["sh", "-c", "echo the key is missing >&2; exit 3"],
-     "status 3 before it was ready: the key is missing"),
-])
-def test_not_started(command, says):
-    done = drive("--", *command)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1 and says in done.stderr
-    assert done.stdout == ""
-
-
-def test_never_ready_is_told_once():
-    done = drive("--timeout", "1", "--", "sh", "-c",
-                 "echo waiting for the moon >&2; sleep 1000")
-    assert done.returncode == 1
-    assert done.stdout.count("no register|ready") == 1
-    assert "waiting for the moon" in done.stdout
-
-
-def test_binary():
-    done = drive("--", "head", "-c", "2000", "/dev/zero")
-    assert done.returncode == 1 and "F23" in done.stdout
-    assert "\0" not in done.stdout
-
+# --- mistakes; test_filter_start.py has filters that do not start -------------------
 
 @pytest.mark.parametrize("args, says", [
     (["--protocol", "0.3", "--", "cat"], "0.3"),

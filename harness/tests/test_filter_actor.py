@@ -281,45 +281,6 @@ filter f manual {
     assert result.failures("filter").startswith("S8: "), result.text
 
 
-BROKEN = {
-    "missing": ("", "f: sh: 1: exec: /etc/smtpd/f: not found"),
-    "not-executable": ("file /etc/smtpd/f {\n    #!/bin/sh\n}\n",
-                       "f: sh: 1: exec: /etc/smtpd/f: Permission denied"),
-    "binary": ("""
-file /etc/smtpd/f mode=0755 {
-    #!/bin/sh
-    echo oops >&2
-    printf '\\001\\377\\n'
-    exec sleep 1000
-}
-""", "f: oops"),
-    "leaves": ("""
-file /etc/smtpd/f mode=0755 {
-    #!/bin/sh
-    echo leaving >&2
-    echo 'register|ready'
-    exit 3
-}
-""", "f: leaving"),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_real_filter_that_cannot_start_is_quoted(tmp_path, case):
-    file, words = BROKEN[case]
-    result = play(tmp_path, file + """
-smtpd d {
-    filter "f" proc-exec "/etc/smtpd/f"
-    listen on 127.0.0.1 port 25 filter "f"
-    action "keep" maildir
-    match from any for local action "keep"
-}
-""" + MAIL % 250)
-    assert result.code == 2, result.text
-    assert result.end["reason"].startswith("the daemon did not start")
-    assert words in result.end["reason"]
-
-
 def running(word):
     return [p.name for p in pathlib.Path("/proc").iterdir()
             if p.name.isdigit() and word in cmdline(p)]
