@@ -161,6 +161,21 @@ cli_number(const char *what, const char *s, uint64_t lo, uint64_t hi)
 	return v;
 }
 
+int
+cli_option_set(const struct cli_option *o, void *base, int ch, const char *arg)
+{
+	while (o->ch != 0 && o->ch != ch)
+		o++;
+	if (o->ch == 0)
+		return 0;
+	if (o->hi == 0)
+		memcpy((char *)base + o->off, &arg, sizeof(arg));
+	else
+		*(uint64_t *)(void *)((char *)base + o->off) = cli_number(
+		    o->what, arg, o->lo, o->hi);
+	return 1;
+}
+
 unsigned int
 cli_perturb(const char *list)
 {

@@ -1,6 +1,7 @@
 #ifndef SMTPDTEST_CLI_H
 #define SMTPDTEST_CLI_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "util.h"
@@ -30,6 +31,24 @@ const char *cli_program(void);
 int	 cli_u64(const char *, uint64_t *);
 /* A number between the two; exits 2 with what it should have been. */
 uint64_t cli_number(const char *what, const char *, uint64_t lo, uint64_t hi);
+
+/*
+ * An option whose argument is kept at an offset of the caller's struct: as it
+ * is, a const char *, when hi is 0, or else as a uint64_t from lo to hi.
+ */
+struct cli_option {
+	int		 ch;		/* of getopt_long(3); 0 ends the table */
+	size_t		 off;
+	const char	*what;		/* of a number: its name in messages */
+	uint64_t	 lo, hi;
+};
+#define CLI_TEXT(ch, type, field) \
+	{ (ch), offsetof(type, field), NULL, 0, 0 }
+#define CLI_NUMBER(ch, type, field, what, lo, hi) \
+	{ (ch), offsetof(type, field), (what), (lo), (hi) }
+#define CLI_END	{ 0, 0, NULL, 0, 0 }
+/* 1 when it is in the table; exits 2 when the number is none, or too large. */
+int	 cli_option_set(const struct cli_option *, void *, int ch, const char *);
 
 /* "stop,cut" as bits of perturb.h; exits 2 with what it should have been. */
 unsigned int cli_perturb(const char *);

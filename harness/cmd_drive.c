@@ -70,52 +70,26 @@ enum {
 	OPT_CHOICES, OPT_RECORD
 };
 
-static const struct {
-	int		 ch;
-	size_t		 off;
-} strings[] = {
-	{ OPT_TAP,	offsetof(struct options, tap) },
-	{ OPT_JUNIT,	offsetof(struct options, junit) },
-	{ OPT_JSON,	offsetof(struct options, json) },
-	{ OPT_LOG,	offsetof(struct options, log) },
-	{ OPT_SCRIPT,	offsetof(struct options, script) },
-	{ OPT_CHOICES,	offsetof(struct options, choices) },
-	{ OPT_RECORD,	offsetof(struct options, record) },
-	{ OPT_PROTOCOL,	offsetof(struct options, protocol) },
-	{ OPT_HOSTILE,	offsetof(struct options, hostile) },
+static const struct cli_option kept[] = {
+	CLI_TEXT(OPT_TAP, struct options, tap),
+	CLI_TEXT(OPT_JUNIT, struct options, junit),
+	CLI_TEXT(OPT_JSON, struct options, json),
+	CLI_TEXT(OPT_LOG, struct options, log),
+	CLI_TEXT(OPT_SCRIPT, struct options, script),
+	CLI_TEXT(OPT_CHOICES, struct options, choices),
+	CLI_TEXT(OPT_RECORD, struct options, record),
+	CLI_TEXT(OPT_PROTOCOL, struct options, protocol),
+	CLI_TEXT(OPT_HOSTILE, struct options, hostile),
+	CLI_NUMBER(OPT_SEED, struct options, seed,
+	    "--seed", 0, UINT64_MAX),
+	CLI_NUMBER(OPT_SESSIONS, struct options, sessions,
+	    "--sessions", 1, 100000000),
+	CLI_NUMBER(OPT_PARALLEL, struct options, parallel,
+	    "--parallel", 1, 10000),
+	CLI_NUMBER(OPT_TIMEOUT, struct options, timeout,
+	    "--timeout", 1, 3600),
+	CLI_END
 };
-
-static const struct {
-	int		 ch;
-	const char	*what;
-	uint64_t	 lo, hi;
-	size_t		 off;
-} numbers[] = {
-	{ OPT_SEED,	"--seed", 0, UINT64_MAX,
-	    offsetof(struct options, seed) },
-	{ OPT_SESSIONS,	"--sessions", 1, 100000000,
-	    offsetof(struct options, sessions) },
-	{ OPT_PARALLEL,	"--parallel", 1, 10000,
-	    offsetof(struct options, parallel) },
-	{ OPT_TIMEOUT,	"--timeout", 1, 3600,
-	    offsetof(struct options, timeout) },
-};
-
-static void
-set_option(struct options *o, int ch, const char *arg)
-{
-	char *base = (char *)o;
-	size_t i;
-
-	for (i = 0; i < nitems(strings); i++)
-		if (strings[i].ch == ch)
-			*(const char **)(void *)(base + strings[i].off) = arg;
-	for (i = 0; i < nitems(numbers); i++)
-		if (numbers[i].ch == ch)
-			*(uint64_t *)(void *)(base + numbers[i].off) =
-			    cli_number(numbers[i].what, arg, numbers[i].lo,
-			    numbers[i].hi);
-}
 
 static const struct drive_hostile *
 hostile_find(const char *name)
@@ -247,7 +221,7 @@ parse_options(struct options *o, int argc, char **argv)
 			return -1;
 		if (ch == 'q')
 			o->quiet = 1;
-		set_option(o, ch, optarg);
+		cli_option_set(kept, o, ch, optarg);
 	}
 	return optind == argc ? -1 : 0;
 }

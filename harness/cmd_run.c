@@ -115,55 +115,31 @@ add_spec(struct options *o, const char *spec)
 	o->specs[o->nspecs++] = spec;
 }
 
-/* Options that are a file name or the like, kept as they are. */
-static const struct {
-	int		 ch;
-	size_t		 off;
-} strings[] = {
-	{ OPT_TAP,	offsetof(struct options, tap) },
-	{ OPT_JUNIT,	offsetof(struct options, junit) },
-	{ OPT_JSON,	offsetof(struct options, json) },
-	{ OPT_CONNECT,	offsetof(struct options, connect) },
-	{ OPT_CHOICES,	offsetof(struct options, choices) },
-	{ OPT_RESULTS,	offsetof(struct options, results) },
-};
-
-static const struct {
-	int		 ch;
-	const char	*what;
-	uint64_t	 lo, hi;
-	size_t		 off;
-} numbers[] = {
-	{ 'j',		"-j",	  1, 1024, offsetof(struct options, parallel) },
-	{ OPT_SEED,	"--seed", 0, UINT64_MAX,
-	    offsetof(struct options, seed) },
-	{ OPT_WATCHDOG,	"--watchdog", 1, 1000000,
-	    offsetof(struct options, watchdog) },
+static const struct cli_option kept[] = {
+	CLI_TEXT(OPT_TAP, struct options, tap),
+	CLI_TEXT(OPT_JUNIT, struct options, junit),
+	CLI_TEXT(OPT_JSON, struct options, json),
+	CLI_TEXT(OPT_CONNECT, struct options, connect),
+	CLI_TEXT(OPT_CHOICES, struct options, choices),
+	CLI_TEXT(OPT_RESULTS, struct options, results),
+	CLI_NUMBER('j', struct options, parallel,
+	    "-j", 1, 1024),
+	CLI_NUMBER(OPT_SEED, struct options, seed,
+	    "--seed", 0, UINT64_MAX),
+	CLI_NUMBER(OPT_WATCHDOG, struct options, watchdog,
+	    "--watchdog", 1, 1000000),
+	CLI_END
 };
 
 static int
 set_option(struct options *o, int ch, const char *arg)
 {
-	char	*base = (char *)o;
-	size_t	 i;
-
-	for (i = 0; i < nitems(strings); i++) {
-		if (strings[i].ch != ch)
-			continue;
-		*(const char **)(void *)(base + strings[i].off) = arg;
-		return 0;
-	}
-	for (i = 0; i < nitems(numbers); i++) {
-		if (numbers[i].ch != ch)
-			continue;
-		*(uint64_t *)(void *)(base + numbers[i].off) = cli_number(
-		    numbers[i].what, arg, numbers[i].lo, numbers[i].hi);
-		return 0;
-	}
 	if (ch == OPT_TARGET)
 		add_spec(o, arg);
-	if (ch == OPT_PERTURB)
+	else if (ch == OPT_PERTURB)
 		o->perturb = cli_perturb(arg);
+	else
+		(void)cli_option_set(kept, o, ch, arg);
 	return ch == '?' ? -1 : 0;
 }
 
