@@ -159,7 +159,7 @@ check: unit cppcheck lint-man bug-files certs filters
 	@targets=$$(ci/target --usable '$(TARGET)') || exit; \
 	    export TARGET=$$(echo $$targets | tr ' ' ,) SMTPDTEST=$(CURDIR)/$(DRIVER); \
 	    { $(PYTHON) -B -m pytest -n $(JOBS) -p no:cacheprovider --timeout 900 \
-	    --junitxml=$(RESULTS)/pytest.xml scenarios harness/tests; \
+	    --durations 20 --junitxml=$(RESULTS)/pytest.xml scenarios harness/tests; \
 	    echo $$? >$(RESULTS)/pytest.status; } 2>&1 | tee $(RESULTS)/pytest.log; \
 	    exit $$(cat $(RESULTS)/pytest.status)
 
