@@ -151,6 +151,7 @@ next(void *arg)
 	a->job.opts.target = h->target;
 	a->job.opts.seed = choice_mix(&mix);
 	a->job.opts.certs = cli_certs();
+	a->job.opts.filters = cli_filters();
 	a->job.opts.catalogue = h->catalogue->path;
 	a->job.opts.perturb = portfolio_next(h->portfolio);
 	a->job.opts.id = (int)(a - h->attempt);

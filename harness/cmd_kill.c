@@ -1,6 +1,4 @@
 /* kill: does the daemon survive a kill script?  Fit for git bisect run. */
-#include <sys/socket.h>
-
 #include <err.h>
 #include <getopt.h>
 #include <math.h>
@@ -8,17 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "addr.h"
 #include "catalogue.h"
 #include "choice.h"
 #include "cli.h"
 #include "cmd.h"
 #include "event.h"
 #include "finding.h"
+#include "outside.h"
 #include "pool.h"
 #include "report.h"
+#include "run.h"
 #include "sandbox.h"
 #include "suite.h"
 #include "target.h"
@@ -37,7 +35,8 @@ struct kill {
 	struct suite	 suite;
 	struct catalogue *catalogue;
 	struct job	*jobs;
-	uint64_t	 died, survived, failed;
+	struct outside	 outside;	/* with --connect */
+	uint64_t	 started, died, survived, failed;
 	struct buf	 symptom;	/* of the first that died */
 	double		*seconds;	/* until it died */
 	char		*reason;
@@ -50,39 +49,62 @@ tick(void *arg)
 	(void)arg;
 }
 
-/* Somebody else's daemon is judged from outside: does it still accept? */
-static int
-refused(const struct kill *k)
+/* What a client waited for in vain, which is how a daemon that hangs looks. */
+static const json_t *
+waited(const struct kill *k, const json_t *end)
 {
-	struct sockaddr_storage	 ss;
-	socklen_t		 len;
-	int			 fd, rc;
+	const struct role	*r;
+	const json_t		*f;
+	size_t			 i, len;
 
-	if (addr_parse(k->address, 25, &ss, &len) == -1)
-		return 0;
-	if ((fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) == -1)
-		return 0;
-	rc = connect(fd, (struct sockaddr *)&ss, len);
-	close(fd);
-	return rc == -1;
+	json_array_foreach(json_object_get(end, "failures"), i, f) {
+		if (*jstr(f, "oracle") != '\0' ||
+		    strstr(jstr(f, "got"), "timeout>") == NULL)
+			continue;
+		len = strcspn(jstr(f, "actor"), "[");
+		STAILQ_FOREACH(r, &k->suite.sc[0]->roles, entry)
+			if (r->kind == &actor_client &&
+			    strlen(r->name) == len &&
+			    strncmp(r->name, jstr(f, "actor"), len) == 0)
+				return f;
+	}
+	return NULL;
 }
 
-/* A crash or a hang; what the script itself expected does not matter. */
-static int
-has_died(const struct kill *k, const json_t *end, double *t)
+/* What the crash oracle objected to, out of all failures. */
+static json_t *
+crashes(const json_t *end)
 {
-	const json_t	*f;
-	size_t		 i;
+	json_t	*all = json_array(), *f;
+	size_t	 i;
+
+	json_array_foreach(json_object_get(end, "failures"), i, f)
+		if (strcmp(jstr(f, "oracle"), "crash") == 0)
+			json_array_append(all, f);
+	return json_pack("{s:o}", "failures", all);
+}
+
+/* A crash or a hang; whatever else the script expects does not matter. */
+static int
+has_died(struct kill *k, const json_t *end, struct buf *symptom, double *t)
+{
+	const json_t	*hang = waited(k, end), *first;
+	json_t		*crash;
 
 	*t = json_number_value(json_object_get(end, "seconds"));
-	if (k->connect != NULL)
-		return refused(k);
-	json_array_foreach(json_object_get(end, "failures"), i, f)
-		if (strcmp(jstr(f, "oracle"), "crash") == 0) {
-			*t = (double)jint(f, "t") / 1e6;
-			return 1;
-		}
-	return 0;
+	if (k->connect != NULL && !outside_lives(&k->outside, symptom))
+		return 1;
+	crash = crashes(end);
+	first = json_array_get(json_object_get(crash, "failures"), 0);
+	if (first != NULL)
+		finding_signature(crash, symptom);
+	else if (hang != NULL)
+		buf_addf(symptom, "hang: %s waits for %s", jstr(hang, "actor"),
+		    jstr(hang, "expected"));
+	if (first != NULL || hang != NULL)
+		*t = (double)jint(first != NULL ? first : hang, "t") / 1e6;
+	json_decref(crash);
+	return symptom->len > 0;
 }
 
 static void
@@ -90,6 +112,7 @@ on_event(void *arg, json_t *ev)
 {
 	struct kill	*k = arg;
 	enum verdict	 v = verdict_of(ev);
+	struct buf	 symptom = { 0 };
 	double		 t;
 
 	if (strcmp(jstr(ev, "event"), "end") != 0)
@@ -101,18 +124,25 @@ on_event(void *arg, json_t *ev)
 		k->reason = xstrdup(jstr(ev, "reason"));
 		return;
 	}
-	if (!has_died(k, ev, &t)) {
+	if (!has_died(k, ev, &symptom, &t)) {
 		k->survived++;
 		return;
 	}
 	k->seconds[k->died++] = t;
-	if (k->symptom.len > 0)
-		return;
-	if (k->connect != NULL)
-		buf_addstr(&k->symptom, "it does not accept connections any "
-		    "more");
-	else
-		finding_signature(ev, &k->symptom);
+	if (k->symptom.len == 0)
+		buf_addstr(&k->symptom, symptom.data);
+	buf_free(&symptom);
+}
+
+/* Of a daemon that is not ours, and is dead, no more can be learnt. */
+static const struct job *
+next(void *arg)
+{
+	struct kill	*k = arg;
+
+	if (k->started == k->n || (k->connect != NULL && k->died > 0))
+		return NULL;
+	return &k->jobs[k->started++];
 }
 
 /* Wilson's interval of a rate, 95 %. */
@@ -137,42 +167,54 @@ by_value(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static void
-tell(struct kill *k)
+static const char *
+name_of(const struct kill *k)
 {
-	uint64_t	 n = k->died + k->survived;
-	double		 lo, hi, median = 0;
-	char		*text;
-	json_t		*j;
+	return k->connect != NULL ? k->connect : k->target->name;
+}
 
-	if (n == 0)
-		return;
-	interval(k->died, n, &lo, &hi);
-	qsort(k->seconds, k->died, sizeof(*k->seconds), by_value);
-	if (k->died > 0)
-		median = k->seconds[k->died / 2];
-	printf("%s on %s: died in %llu of %llu runs, %.0f %% (95 %%: %.0f to "
-	    "%.0f %%)", k->path, k->connect != NULL ? k->connect :
-	    k->target->name, (unsigned long long)k->died,
-	    (unsigned long long)n, 100.0 * (double)k->died / (double)n,
-	    100 * lo, 100 * hi);
-	if (k->died > 0)
-		printf(", median %.2f s: %s", median, k->symptom.data);
-	putchar('\n');
-	if (k->json == NULL)
-		return;
-	j = json_pack("{s:o, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:o}",
-	    "script", text_json(k->path), "target", text_json(
-	    k->connect != NULL ? k->connect : k->target->name),
+static void
+save(const struct kill *k, uint64_t n, double lo, double hi, double median)
+{
+	json_t	*j;
+	char	*text;
+
+	j = json_pack("{s:o, s:o, s:I, s:I, s:I, s:b, s:f, s:f, s:f, s:o}",
+	    "script", text_json(k->path), "target", text_json(name_of(k)),
 	    "runs", (json_int_t)n, "died", (json_int_t)k->died,
-	    "errors", (json_int_t)k->failed, "low", lo, "high", hi,
-	    "median_seconds", median, "symptom",
+	    "errors", (json_int_t)k->failed, "skipped", k->skipped,
+	    "low", lo, "high", hi, "median_seconds", median, "symptom",
 	    text_json(k->symptom.len == 0 ? "" : k->symptom.data));
 	text = json_dumps(j, JSON_INDENT(1));
 	if (file_replace(k->json, text, strlen(text)) == -1)
 		err(EX_SETUP, "--json %s", k->json);
 	free(text);
 	json_decref(j);
+}
+
+static void
+tell(struct kill *k)
+{
+	uint64_t	 n = k->died + k->survived;
+	double		 lo = 0, hi = 1, median = 0;
+
+	if (n > 0)
+		interval(k->died, n, &lo, &hi);
+	qsort(k->seconds, k->died, sizeof(*k->seconds), by_value);
+	if (k->died > 0)
+		median = k->seconds[k->died / 2];
+	if (n > 0)
+		printf("%s on %s: died in %llu of %llu runs, %.0f %% "
+		    "(95 %%: %.0f to %.0f %%)", k->path, name_of(k),
+		    (unsigned long long)k->died, (unsigned long long)n,
+		    100.0 * (double)k->died / (double)n, 100 * lo, 100 * hi);
+	if (k->died > 0)
+		printf(", median %.2f s: %s", median, k->symptom.data);
+	if (n > 0)
+		putchar('\n');
+	fflush(stdout);
+	if (k->json != NULL)
+		save(k, n, lo, hi, median);
 }
 
 static void
@@ -192,6 +234,7 @@ make_jobs(struct kill *k)
 		k->jobs[i].opts.connect = k->address;
 		k->jobs[i].opts.seed = choice_mix(&mix);
 		k->jobs[i].opts.certs = cli_certs();
+		k->jobs[i].opts.filters = cli_filters();
 		k->jobs[i].opts.catalogue = k->catalogue->path;
 		k->jobs[i].opts.repeat = "";
 		k->jobs[i].opts.id = (int)i;
@@ -213,14 +256,14 @@ prepare(struct kill *k)
 		if ((k->address = cli_connect(k->connect, k->any_host, msg,
 		    sizeof(msg))) == NULL)
 			errx(EX_SETUP, "--connect %s", msg);
-		if (refused(k))
+		if (outside_find(&k->outside, k->address) == -1)
 			errx(EX_SETUP, "--connect %s: nobody accepts there",
 			    k->connect);
-		/* one daemon: one run after the other, and none when it is gone */
+		/* one daemon: one run after the other */
 		k->parallel = 1;
 	} else {
 		if (sandbox_probe(msg, sizeof(msg)) == -1)
-			errx(EX_SETUP, "%s", msg);
+			errx(EX_CANNOT, "%s", msg);
 		if ((k->target = target_find(k->spec)) == NULL)
 			exit(EX_CANNOT);
 	}
@@ -230,28 +273,25 @@ prepare(struct kill *k)
 static int
 kill_run(struct kill *k)
 {
-	struct pool	 pool = { .event = on_event, .tick = tick, .arg = k,
-			     .watchdog = WATCHDOG };
+	struct pool	 pool = { .next = next, .event = on_event, .tick = tick,
+			     .arg = k, .watchdog = WATCHDOG };
 	int		 signo;
 
 	prepare(k);
-	pool.jobs = k->jobs;
-	pool.n = k->n;
 	pool.parallel = (unsigned int)k->parallel;
 	signo = pool_run(&pool);
 	tell(k);
 	if (k->failed > 0)
-		warnx("%llu runs could not be made, the last: %s",
-		    (unsigned long long)k->failed, k->reason);
+		warnx("%llu runs %s, the last: %s",
+		    (unsigned long long)k->failed, k->skipped ? "skipped" :
+		    "could not be made", k->reason);
 	if (signo != 0) {
 		signal(signo, SIG_DFL);
 		raise(signo);
 	}
 	if (k->died > 0)
 		return EX_FAIL;
-	if (k->survived > 0)
-		return EX_PASS;
-	return k->skipped ? EX_SKIP : EX_SETUP;
+	return k->failed == 0 ? EX_PASS : EX_CANNOT;
 }
 
 static int
@@ -301,10 +341,12 @@ const struct cmd	cmd_kill = {
 	"  --target T        against this daemon (default: " DEFAULT_TARGET ")\n"
 	"  --connect H:P     against what listens there, a loopback address; it "
 	"died\n"
-	"                    when it does not accept connections any more\n"
+	"                    when it does not answer any more, or its process is "
+	"gone\n"
 	"  --i-run-this-host it may be any address\n"
 	"  --seed N          of every random decision (default: random)\n"
 	"  --json F          rate, interval, time and symptom\n"
-	"exit: 0 it survived all, 1 it did not, 2 usage or set-up, 77 skipped,\n"
-	"      125 the target could not be built\n"
+	"exit: 0 it survived all, 1 it crashed or hung, 2 usage,\n"
+	"      125 it could not be built, started, or lacks what the script "
+	"needs\n"
 };

@@ -69,6 +69,7 @@ next(void *arg)
 	job->opts.target = s->target;
 	job->opts.seed = choice_mix(&s->seed);
 	job->opts.certs = cli_certs();
+	job->opts.filters = cli_filters();
 	job->opts.catalogue = s->catalogue->path;
 	job->opts.repeat = "";
 	job->opts.id = (int)(s->started++ % nitems(s->job));

@@ -15,16 +15,17 @@
 
 /* Where a stack begins that is always the same: how a process dies. */
 static const char *const dying[] = {
-	"raise", "abort", "gsignal", "pthread_kill", "__pthread_kill",
-	"__GI_raise", "__GI_abort", "__pthread_kill_implementation",
-	"__pthread_kill_internal", "__GI___pthread_kill", "??", NULL
+	"raise", "abort", "gsignal", "pthread_kill", "??", NULL
 };
 
+/* What libc and the sanitizers call their own is not what went wrong. */
 static int
 is_dying(const char *name, size_t len)
 {
 	size_t	 i;
 
+	if (len > 2 && memcmp(name, "__", 2) == 0)
+		return 1;
 	for (i = 0; dying[i] != NULL; i++)
 		if (strlen(dying[i]) == len && memcmp(dying[i], name, len) == 0)
 			return 1;
@@ -44,9 +45,12 @@ frame_name(const char *line, size_t *len)
 	p += strspn(p, "0123456789");
 	p += strspn(p, " ");
 	in = strstr(p, " in ");
-	if (strncmp(p, "0x", 2) == 0 && in != NULL &&
-	    in - p <= 2 + 16)
+	if (strncmp(p, "0x", 2) == 0) {
+		if (in == NULL || in - p > 2 + 16 + 1)
+			return NULL;	/* no name is known */
 		p = in + 4;
+		p += strspn(p, " ");
+	}
 	*len = strcspn(p, " (\n");
 	return *len == 0 ? NULL : p;
 }
@@ -64,23 +68,65 @@ add_frames(struct buf *b, const char *got)
 		if ((name = frame_name(line, &len)) == NULL ||
 		    is_dying(name, len) || *name == '<')
 			continue;
+		/* who has allocated and freed it comes later */
+		if (len == 4 && memcmp(name, "main", 4) == 0)
+			break;
 		buf_addf(b, "%s%.*s", n++ == 0 ? ": " : " < ", (int)len, name);
 	}
 	return n;
 }
 
-/* The first line without anything that differs from run to run. */
-static void
-add_words(struct buf *b, const char *got)
+/* Is it a number, or a hexadecimal one, as session and message ids are? */
+static int
+is_number(const char *word, size_t len)
 {
-	const char	*p;
+	return len > 0 && (strspn(word, "0123456789") >= len ||
+	    (len >= 8 && strspn(word, "0123456789abcdef") >= len));
+}
+
+/* A line without anything that differs from run to run. */
+static void
+add_words(struct buf *b, const char *line)
+{
+	const char	*p = line;
+	size_t		 n;
 
 	buf_addstr(b, ": ");
-	for (p = got; *p != '\0' && *p != '\n' && p - got < 120; p++)
-		if (!isxdigit((unsigned char)*p) || isalpha((unsigned char)*p))
-			buf_add(b, p, 1);
-		else if (b->len > 0 && b->data[b->len - 1] != '#')
+	while (*p != '\0' && *p != '\n' && p - line < 120) {
+		for (n = 0; isalnum((unsigned char)p[n]); n++)
+			;
+		if (is_number(p, n))
 			buf_addstr(b, "#");
+		else
+			buf_add(b, p, n > 0 ? n : 1);
+		p += n > 0 ? n : 1;
+	}
+}
+
+/*
+ * Of the last words of a daemon that has exited, who says why: "lookup: msg too
+ * short".  That others leave as well is what follows.
+ */
+static const char *
+reason(const char *got)
+{
+	static const char *const who[] = { "lookup: ", "dispatcher: ",
+	    "pony express: ", "queue: ", "scheduler: ", "control: ",
+	    "crypto: ", "klondike: ", NULL };
+	const char	*line, *follows = NULL;
+	size_t		 i;
+
+	for (line = got; (line = strchr(line, '\n')) != NULL;) {
+		line += 1 + strspn(line + 1, " ");
+		for (i = 0; who[i] != NULL; i++) {
+			if (strncmp(line, who[i], strlen(who[i])) != 0)
+				continue;
+			if (strncmp(line + strlen(who[i]), "exiting", 7) != 0)
+				return line;
+			follows = follows == NULL ? line : follows;
+		}
+	}
+	return follows == NULL ? got : follows;
 }
 
 /* A stack says most; that the daemon has left is what follows from the rest. */
@@ -99,6 +145,23 @@ rank(const json_t *f)
 	return strncmp(jstr(f, "got"), "the daemon has exited", 21) == 0 ? 1 : 2;
 }
 
+/* "signal 11 (Segmentation fault)", "AddressSanitizer: heap-use-after-free" */
+static void
+add_what(struct buf *b, const char *got)
+{
+	const char	*p = strstr(got, "Sanitizer: ");
+	size_t		 n = strcspn(got, ":\n");
+
+	if (strncmp(got, "==", 2) == 0 && p != NULL) {
+		while (p > got && p[-1] != ' ')
+			p--;
+		got = p;
+		n = strcspn(p, " ") + 1;
+		n += strcspn(p + n, " \n");
+	}
+	buf_addf(b, ": %.*s", (int)n, got);
+}
+
 int
 finding_signature(const json_t *end, struct buf *b)
 {
@@ -112,11 +175,10 @@ finding_signature(const json_t *end, struct buf *b)
 		return 0;
 	buf_addstr(b, jstr(best, "oracle"));
 	if (rank(best) < 3) {
-		add_words(b, jstr(best, "got"));
+		add_words(b, reason(jstr(best, "got")));
 		return 1;
 	}
-	buf_addf(b, ": %.*s", (int)strcspn(jstr(best, "got"), ":\n"),
-	    jstr(best, "got"));
+	add_what(b, jstr(best, "got"));
 	add_frames(b, jstr(best, "got"));
 	return 1;
 }

@@ -265,6 +265,8 @@ pids_of(const struct run *run, size_t who, pid_t *pids)
 	const struct daemon *d = &run->daemon;
 	int i, n = 0;
 
+	if (run->sb == NULL)
+		return 0;		/* of another's daemon we stop nothing */
 	if (whos[who].title == NULL)
 		return filter_pids(run, pids);
 	for (i = 0; i < d->nprocs; i++)
@@ -682,12 +684,14 @@ perturb_start(struct run *run)
 	struct perturb *p;
 	struct stream *st;
 
-	if (run->sb == NULL || (run->opts->perturb == 0 &&
-	    STAILQ_EMPTY(&run->sc->windows) && STAILQ_EMPTY(&run->sc->rests)))
+	if (run->opts->perturb == 0 && STAILQ_EMPTY(&run->sc->windows) &&
+	    STAILQ_EMPTY(&run->sc->rests))
 		return;
 	p = run->perturb = xcalloc(1, sizeof(*p));
 	p->run = run;
 	p->mask = run->opts->perturb;
+	if (run->sb == NULL)
+		p->mask &= PERTURB_CLIENTS;
 	p->states = json_object();
 	p->plan = json_array();
 	p->tick = evtimer_new(run->base, tick, p);

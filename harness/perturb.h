@@ -24,6 +24,7 @@ enum {
 	PERTURB_STOP	= 1 << 3,	/* processes of the daemon stand still */
 	PERTURB_HOLD	= 1 << 4,	/* so do its filters */
 	PERTURB_PCT	= 1 << 5,	/* random priorities with change points */
+	PERTURB_CLIENTS	= PERTURB_DELAY | PERTURB_SEGMENT | PERTURB_CUT,
 	PERTURB_ALL	= (1 << 6) - 1
 };
 

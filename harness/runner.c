@@ -348,6 +348,10 @@ make_actors(struct run *run)
 	struct actor *a;
 
 	STAILQ_FOREACH(r, &run->sc->roles, entry) {
+		/* with --connect the daemon and its resolver are the user's */
+		if (run->sb == NULL &&
+		    (r->kind == &actor_smtpd || r->kind == &actor_dns))
+			continue;
 		a = xcalloc(1, sizeof(*a));
 		a->run = run;
 		a->role = r;
@@ -609,11 +613,12 @@ judge_whole(struct run *run)
 		finish_oracles(run);
 		return;
 	}
+	/* with --connect its mail, log and files are out of sight */
 	STAILQ_FOREACH(ex, &run->sc->expects, entry)
-		if (ex->kind->claim != NULL)
+		if (ex->kind->claim != NULL && run->sb != NULL)
 			ex->kind->claim(run, ex);
 	STAILQ_FOREACH(ex, &run->sc->expects, entry)
-		if (ex->kind->check != NULL)
+		if (ex->kind->check != NULL && run->sb != NULL)
 			ex->kind->check(run, ex);
 	judge_actors(run);
 	finish_oracles(run);
