@@ -29,6 +29,8 @@ static const char *const env[] = {
 	"/usr/local/bin:/usr/bin:/bin", NULL
 };
 
+extern char	**environ;
+
 struct pipes {
 	struct actor	*actor;
 	struct session	*s;		/* NULL: it is over */
@@ -283,11 +285,16 @@ spawn(struct actor *a, const char *command, int *io)
 	struct pipes *pp = a->state;
 	const char *argv[] = { "/bin/sh", "-c", NULL, NULL };
 	struct sandbox_cmd cmd = { .argv = argv, .trace = 1, .env = env };
+	int own = a->run->opts->filter != NULL;
 	char *text = xasprintf("exec %s", command);
 	int p[2] = { -1, -1 }, e[2] = { -1, -1 };
 
 	pp->pid = -1;
 	argv[2] = text;
+	if (own) {			/* the user's, as drive starts it */
+		cmd.env = (const char *const *)environ;
+		cmd.uid = geteuid();
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p) == 0 &&
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, e) == 0) {
 		cmd.fd[0] = cmd.fd[1] = p[1];
@@ -323,7 +330,8 @@ daemon_start(struct actor *a)
 	pp = a->state = xcalloc(1, sizeof(*pp));
 	pp->actor = a;
 	pp->version = o == NULL ? PROTOCOL : filter_version(o->value);
-	if (spawn(a, opt_find(opts, "exec")->value, &io) == -1)
+	if (spawn(a, a->run->opts->filter != NULL ? a->run->opts->filter :
+	    opt_find(opts, "exec")->value, &io) == -1)
 		return -1;
 	a->left = 1;
 	s = pp->s = session_new(a, 1, (struct steps *)&a->role->steps);

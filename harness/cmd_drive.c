@@ -274,6 +274,54 @@ make_repeat(struct options *o)
 	o->repeat = b.data;
 }
 
+/*
+ * A scenario is what "run" plays, with this filter in its daemon blocks.  What
+ * is said is all in there, and how often.
+ */
+static int
+run_scenario(const struct options *o)
+{
+	const struct {
+		const char	*name, *value;
+	} with[] = {
+		{ "--filter", o->command }, { "--tap", o->tap },
+		{ "--junit", o->junit }, { "--json", o->json },
+		{ "--choices", o->choices },
+	};
+	char *argv[16], seed[32];
+	int argc = 0;
+	size_t i;
+
+	if (o->protocol != NULL || o->record != NULL || o->log != NULL ||
+	    o->identity || o->no_sandbox || o->host_net)
+		errx(EX_SETUP, "--script %s: a scenario goes with --tap, "
+		    "--junit, --json, --seed, --choices and -q only",
+		    o->script);
+	argv[argc++] = xstrdup("run");
+	for (i = 0; i < nitems(with); i++)
+		if (with[i].value != NULL)
+			argv[argc++] = xasprintf("%s=%s", with[i].name,
+			    with[i].value);
+	snprintf(seed, sizeof(seed), "--seed=0x%llx",
+	    (unsigned long long)o->seed);
+	argv[argc++] = xstrdup(seed);
+	if (o->quiet)
+		argv[argc++] = xstrdup("-q");
+	argv[argc++] = xstrdup("--");
+	argv[argc++] = xstrdup(o->script);
+	argv[argc] = NULL;
+	optind = 1;
+	return cmd_run.main(argc, argv);
+}
+
+static int
+is_scenario(const char *path)
+{
+	size_t len = path == NULL ? 0 : strlen(path);
+
+	return len > 5 && strcmp(path + len - 5, ".smtp") == 0;
+}
+
 /* --- reports -------------------------------------------------------------- */
 
 static void
@@ -565,6 +613,8 @@ drive_main(int argc, char **argv)
 	parse_hostile(&o);
 	make_command(&o, argc, argv);
 	make_repeat(&o);
+	if (is_scenario(o.script))
+		return run_scenario(&o);
 	if (!o.no_sandbox && sandbox_try(&bare, msg, sizeof(msg)) == -1)
 		why = msg;
 	sigaction(SIGINT, &sa, NULL);
@@ -604,7 +654,9 @@ const struct cmd cmd_drive = {
 	"  --timeout S        an answer is due within S seconds (10)\n"
 	"  --hostile K,K      only these hostile passes; all (default), none, list\n"
 	"  --identity         the filter promises not to change mail\n"
-	"  --script F         a tap log instead of sessions of our own\n"
+	"  --script F         a tap log instead of sessions of our own, or a "
+	"scenario\n"
+	"                     (*.smtp) with daemon blocks\n"
 	"  --seed N           of every decision\n"
 	"  --choices F        make the decisions recorded there\n"
 	"  --record F         record them\n"

@@ -40,6 +40,7 @@ struct options {
 	const char	*junit;
 	const char	*json;
 	const char	*connect;
+	const char	*filter;
 	char		*address;	/* the same, resolved */
 	const char	*choices;
 	const char	*results;
@@ -56,7 +57,7 @@ struct options {
 
 /* One target of this run: a daemon of ours, or an address. */
 struct tally {
-	const struct target *target;	/* NULL with --connect */
+	const struct target *target;	/* NULL with --connect or --filter */
 	const char	*spec;
 	const char	*name;
 	const char	*version;
@@ -89,7 +90,7 @@ struct run {
 
 enum {
 	OPT_SEED = 256, OPT_TARGET, OPT_TAP, OPT_JUNIT, OPT_JSON, OPT_CONNECT,
-	OPT_CHOICES, OPT_RESULTS, OPT_WATCHDOG, OPT_PERTURB
+	OPT_CHOICES, OPT_RESULTS, OPT_WATCHDOG, OPT_PERTURB, OPT_FILTER
 };
 
 static uint64_t
@@ -120,6 +121,7 @@ static const struct cli_option kept[] = {
 	CLI_TEXT(OPT_JUNIT, struct options, junit),
 	CLI_TEXT(OPT_JSON, struct options, json),
 	CLI_TEXT(OPT_CONNECT, struct options, connect),
+	CLI_TEXT(OPT_FILTER, struct options, filter),
 	CLI_TEXT(OPT_CHOICES, struct options, choices),
 	CLI_TEXT(OPT_RESULTS, struct options, results),
 	CLI_NUMBER('j', struct options, parallel,
@@ -153,6 +155,7 @@ parse_options(struct options *o, int argc, char **argv)
 		{ "junit",	required_argument, NULL, OPT_JUNIT },
 		{ "json",	required_argument, NULL, OPT_JSON },
 		{ "connect",	required_argument, NULL, OPT_CONNECT },
+		{ "filter",	required_argument, NULL, OPT_FILTER },
 		{ "choices",	required_argument, NULL, OPT_CHOICES },
 		{ "results",	required_argument, NULL, OPT_RESULTS },
 		{ "watchdog",	required_argument, NULL, OPT_WATCHDOG },
@@ -202,21 +205,24 @@ check_options(struct options *o)
 		errx(EX_SETUP, "only one report can go to stdout");
 	if (o->choices != NULL && access(o->choices, R_OK) == -1)
 		err(EX_SETUP, "--choices %s", o->choices);
+	if ((o->connect != NULL) + (o->filter != NULL) + (o->nspecs > 0) > 1)
+		errx(EX_SETUP, "--connect, --filter and --target exclude each "
+		    "other");
 	if (o->connect == NULL)
 		return;
-	if (o->nspecs > 0)
-		errx(EX_SETUP, "--connect and --target exclude each other");
 	o->address = cli_connect(o->connect, o->any_host, msg, sizeof(msg));
 	if (o->address == NULL)
 		errx(EX_SETUP, "--connect %s", msg);
 }
 
 static void
-check_sandbox(void)
+check_sandbox(const struct options *o)
 {
+	static const struct sandbox_spec bare = { .bare = 1 };
 	char	 msg[512];
 
-	if (sandbox_probe(msg, sizeof(msg)) == -1)
+	if ((o->filter != NULL ? sandbox_try(&bare, msg, sizeof(msg)) :
+	    sandbox_probe(msg, sizeof(msg))) == -1)
 		errx(EX_SETUP, "%s", msg);
 }
 
@@ -245,8 +251,9 @@ find_targets(struct run *r)
 	size_t		 i;
 
 	r->tally = xcalloc(r->opt.nspecs + 1, sizeof(*r->tally));
-	if (r->opt.connect != NULL) {
-		add_tally(r, r->opt.connect, NULL);
+	if (r->opt.connect != NULL || r->opt.filter != NULL) {
+		add_tally(r, r->opt.connect != NULL ? r->opt.connect :
+		    r->opt.filter, NULL);
 		return 0;
 	}
 	if (r->opt.nspecs == 0)
@@ -276,7 +283,8 @@ repeat_line(const struct run *r, const struct tally *ta,
 
 	cli_quote(&b, cli_program());
 	buf_addstr(&b, " run");
-	add_arg(&b, ta->target == NULL ? "--connect" : "--target", ta->spec);
+	add_arg(&b, ta->target != NULL ? "--target" : o->filter != NULL ?
+	    "--filter" : "--connect", ta->spec);
 	if (o->any_host)
 		buf_addstr(&b, " --i-run-this-host");
 	if (o->perturb != 0)
@@ -306,6 +314,7 @@ make_jobs(struct run *r)
 			j->version = r->tally[i].version;
 			j->opts.target = r->tally[i].target;
 			j->opts.connect = r->opt.address;
+			j->opts.filter = r->opt.filter;
 			j->opts.seed = r->opt.seed;
 			j->opts.choices = r->opt.choices;
 			j->opts.certs = certs;
@@ -658,7 +667,7 @@ prepare(struct run *r)
 	if (r->opt.check)
 		return 0;
 	if (r->opt.connect == NULL)
-		check_sandbox();
+		check_sandbox(&r->opt);
 	if (find_targets(r) == -1)
 		return -1;
 	if (r->opt.choices != NULL && r->ntally * r->suite.n != 1) {
@@ -698,9 +707,9 @@ const struct cmd	cmd_run = {
 	"run",
 	"[-j N] [-q] [--seed N] [--target T]... [--tap F] [--junit F] "
 	"[--json F]\n"
-	"           [--keep] [--check] [--connect HOST:PORT] [--choices F] "
-	"[--results DIR]\n"
-	"           [--watchdog S] [--perturb LIST] PATH...",
+	"           [--keep] [--check] [--connect HOST:PORT | --filter COMMAND]\n"
+	"           [--choices F] [--results DIR] [--watchdog S] "
+	"[--perturb LIST] PATH...",
 	"run scenarios, each against a daemon of its own",
 	run_main,
 	"  PATH              a *.smtp file, or a directory of them\n"
@@ -710,6 +719,8 @@ const struct cmd	cmd_run = {
 	"may be repeated\n"
 	"  --connect H:P     test what listens there instead, a loopback "
 	"address\n"
+	"  --filter COMMAND  daemon blocks start this filter, and no daemon is "
+	"needed\n"
 	"  --i-run-this-host it may be any address\n"
 	"  --seed N          of every random decision (default: random, "
 	"printed)\n"

@@ -26,6 +26,7 @@
 #include "procs.h"
 #include "real_filter.h"
 #include "relay.h"
+#include "report.h"
 #include "run.h"
 #include "sandbox.h"
 #include "sanitizer.h"
@@ -69,6 +70,13 @@ run_init(struct run *run, const struct scenario *sc,
 	run->choices = choices_new(opts->seed, sc->name);
 }
 
+static const char *
+target_name(const struct run *run)
+{
+	return run->target != NULL ? run->target->name :
+	    run->opts->filter != NULL ? run->opts->filter : run->opts->connect;
+}
+
 static void
 emit_start(struct run *run)
 {
@@ -78,8 +86,7 @@ emit_start(struct run *run)
 	json_object_set_new(j, "id", json_integer(run->opts->id));
 	json_object_set_new(j, "path", json_string(run->sc->path));
 	json_object_set_new(j, "name", json_string(run->sc->name));
-	json_object_set_new(j, "target", json_string(run->target == NULL ?
-	    run->opts->connect : run->target->name));
+	json_object_set_new(j, "target", text_json(target_name(run)));
 	event_emit(run->evfd, j);
 }
 
@@ -121,6 +128,30 @@ filter_missing(struct run *run, const char *name)
 	return found == 0 ? xstrdup(why) : NULL;
 }
 
+/* With a filter alone there is no daemon, and the files are the machine's. */
+static void
+filter_only(struct run *run)
+{
+	const struct file *f = STAILQ_FIRST(&run->sc->files);
+	const struct role *r;
+	int n = 0;
+
+	STAILQ_FOREACH(r, &run->sc->roles, entry) {
+		n += r->kind == &actor_daemon;
+		if (r->kind != &actor_daemon && r->kind != &actor_dns &&
+		    r->kind != &actor_http)
+			run_error(run, "%s:%d:%d: a %s has no part where only "
+			    "a filter is run", r->pos.file, r->pos.line,
+			    r->pos.col, r->kind->word);
+	}
+	if (f != NULL)
+		run_error(run, "%s:%d:%d: a file would be the machine's where "
+		    "only a filter is run", f->pos.file, f->pos.line,
+		    f->pos.col);
+	if (n == 0)
+		run_error(run, "%s: there is no daemon block", run->sc->path);
+}
+
 /* A sentence why this scenario cannot run here, or NULL. */
 static char *
 run_needs(struct run *run)
@@ -154,6 +185,8 @@ run_needs(struct run *run)
 			    w->text, run->target->name);
 		}
 	}
+	if (run->opts->filter != NULL)
+		filter_only(run);
 	if (run->opts->connect == NULL)
 		return NULL;
 	STAILQ_FOREACH(r, &run->sc->roles, entry) {
@@ -330,6 +363,18 @@ enter(struct run *run)
 		if (write_file(run, f) == -1)
 			return -1;
 	return 0;
+}
+
+/* With the machine's files, as drive has it. */
+static int
+enter_bare(struct run *run)
+{
+	static const struct sandbox_spec spec = { .bare = 1 };
+	char err[512];
+
+	if ((run->sb = sandbox_enter(&spec, err, sizeof(err))) == NULL)
+		run_error(run, "%s", err);
+	return run->sb == NULL ? -1 : 0;
 }
 
 static void
@@ -810,8 +855,7 @@ emit_end(struct run *run)
 	json_object_set_new(j, "id", json_integer(run->opts->id));
 	json_object_set_new(j, "path", json_string(run->sc->path));
 	json_object_set_new(j, "name", json_string(run->sc->name));
-	json_object_set_new(j, "target", json_string(run->target == NULL ?
-	    run->opts->connect : run->target->name));
+	json_object_set_new(j, "target", text_json(target_name(run)));
 	json_object_set_new(j, "version", json_string(run->target == NULL ?
 	    "" : run->target->version));
 	json_object_set_new(j, "verdict", json_string(verdict));
@@ -925,7 +969,8 @@ runner_main(const struct scenario *sc, const struct run_opts *opts, int fd)
 		run.reason = why;
 		run.verdict = "skip";
 	} else if (run.verdict == NULL && prepare(&run) == 0 &&
-	    (opts->connect != NULL || enter(&run) == 0)) {
+	    (opts->connect != NULL || (opts->filter != NULL ?
+	    enter_bare(&run) : enter(&run)) == 0)) {
 		run.base = event_base_new();
 		term = evsignal_new(run.base, SIGTERM, terminated, &run);
 		event_add(term, NULL);

@@ -27,8 +27,9 @@ struct run_blocks {
 
 /* What the command line says to every run of a scenario. */
 struct run_opts {
-	const struct target *target;	/* NULL with --connect */
+	const struct target *target;	/* NULL with --connect or --filter */
 	const char	*connect;	/* "127.0.0.1:2525", no sandbox; or NULL */
+	const char	*filter;	/* the command daemon blocks start, or NULL */
 	uint64_t	 seed;
 	const char	*choices;	/* replay this recorded choice stream; or NULL */
 	const char	*certs;		/* directory of certificates, or NULL */

@@ -236,6 +236,40 @@ def test_a_log_is_said_again(tmp_path):
     assert done.returncode == 1 and "F24" in done.stdout
 
 
+SCRIPT = """scenario "a recipient by itself"
+daemon d exec="filter-of-the-file" {
+    D: filter|$stamp|smtp-in|rcpt-to|$sid|$token|alice@mx.example.org
+    F: filter-result|$sid|$token|proceed
+}
+"""
+
+
+@pytest.mark.parametrize("filter_, code, says", [
+    (IDENTITY, 0, "PASS"),
+    ([str(FILTERS / "broken.py"), "F15"], 1, "F15"),
+    (["./no-such-filter"], 2, "before it was ready: "),
+])
+def test_a_scenario_is_a_script(tmp_path, filter_, code, says):
+    path = tmp_path / "alone.smtp"
+    path.write_text(SCRIPT)
+    done = drive("--script", str(path), "--", *filter_)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert says in done.stdout
+
+
+@pytest.mark.parametrize("text, args, says", [
+    (SCRIPT, ["--protocol", "0.6"], "a scenario goes with"),
+    ("scenario \"x\"\nclient c {\n    S: 220\n}\n", [],
+     ":2:8: a client has no part"),
+    (SCRIPT + "file /x {\n}\n", [], ":6:6: a file would be the machine's"),
+])
+def test_what_is_no_script(tmp_path, text, args, says):
+    path = tmp_path / "alone.smtp"
+    path.write_text(text)
+    done = drive(*args, "--script", str(path), "--", *IDENTITY)
+    assert done.returncode == 2 and says in done.stdout + done.stderr
+
+
 # --- reports -------------------------------------------------------------------------
 
 def test_reports(tmp_path):
