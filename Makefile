@@ -248,7 +248,8 @@ install: $(DRIVER)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
 	install -m 755 $(DRIVER) $(DESTDIR)$(BINDIR)/smtpdtest
 	install -m 644 harness/smtpdtest.1 $(DESTDIR)$(MANDIR)/man1/
-	install -m 644 harness/smtpdtest.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 harness/smtpdtest.5 harness/smtpdtest-profile.5 \
+	    $(DESTDIR)$(MANDIR)/man5/
 
 clean:
 	rm -rf build/obj build/tests build/san build/smtpdtest build/pkg.* \

@@ -11,6 +11,7 @@
 #include "addr.h"
 #include "channel.h"
 #include "perturb.h"
+#include "profile.h"
 #include "sandbox.h"
 #include "smtp.h"
 
@@ -84,16 +85,41 @@ client_hear_parse(struct parser *p, struct step *st)
 	st->text = want_text(w);
 }
 
+/*
+ * RFC 5321 3.8: a server may say that at any time, to a client that makes too
+ * many mistakes for instance.  The rest cannot be judged.
+ */
+static void
+gave_up(struct session *s, const struct reply *r)
+{
+	if (s->run->reason == NULL)
+		s->run->reason = xasprintf("the server gave %s up: %s",
+		    s->label, r->text);
+}
+
 static enum did
 heard_reply(struct session *s, struct step *st, const struct reply *r)
 {
 	const struct want *w = st->arg;
+	const char *keyword;
+	enum did did;
 
 	if (want_reply(w, r, s)) {
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 		return DID_STEP;
 	}
-	return session_judge(s, st, want_text(w), r->text);
+	if (s->run->foreign && (keyword = want_keyword(w, r)) != NULL) {
+		run_not_offered(s->run, keyword);
+		return DID_FAIL;
+	}
+	if (s->run->foreign && r->code == 421 && !want_class(w, r)) {
+		gave_up(s, r);
+		return DID_FAIL;
+	}
+	did = session_judge(s, st, want_text(w), r->text);
+	/* a refusal with another code is a refusal: there is more to be seen */
+	return did == DID_FAIL && s->run->foreign && want_class(w, r) ?
+	    DID_STEP : did;
 }
 
 static enum did
@@ -268,12 +294,46 @@ fleet_timer(int fd, short what, void *arg)
 	fleet_more(arg);
 }
 
+const char *
+client_service(const struct role *r)
+{
+	static const struct {
+		int		 port;
+		const char	*key;
+	} services[] = { { 465, "smtps" }, { 587, "submission" } };
+	int smtps = opt_find(&r->opts, "smtps") != NULL;
+	struct sockaddr_storage ss;
+	socklen_t len;
+	size_t i;
+
+	if (r->kind != &actor_client || addr_parse(opt_value(r, "to",
+	    "127.0.0.1"), smtps ? 465 : 25, &ss, &len) == -1)
+		return NULL;
+	for (i = 0; i < nitems(services); i++)
+		if (addr_port(&ss) == services[i].port)
+			return services[i].key;
+	return NULL;
+}
+
+/* Where it connects to; with --connect the profile may know better places. */
+static const char *
+client_to(const struct actor *a)
+{
+	const struct run *run = a->run;
+	const char *key, *to = NULL;
+
+	if (!run->foreign)
+		return opt_value(a->role, "to", "127.0.0.1");
+	if ((key = client_service(a->role)) != NULL)
+		to = profile_key(run->profile, key);
+	return to != NULL ? to : run->opts->connect;
+}
+
 static int
 client_start(struct actor *a)
 {
 	struct fleet *f = xcalloc(1, sizeof(*f));
 	const struct role *r = a->role;
-	const char *to = a->run->opts->connect;
 
 	a->state = f;
 	f->actor = a;
@@ -285,9 +345,7 @@ client_start(struct actor *a)
 	f->smtps = opt_find(&r->opts, "smtps") != NULL;
 	f->choices = choice_stream(a->run->choices, r->name);
 	f->timer = evtimer_new(a->run->base, fleet_timer, f);
-	if (to == NULL)
-		to = opt_value(r, "to", "127.0.0.1");
-	addr_parse(to, f->smtps ? 465 : 25, &f->to, &f->tolen);
+	addr_parse(client_to(a), f->smtps ? 465 : 25, &f->to, &f->tolen);
 	if (opt_find(&r->opts, "from") != NULL) {
 		addr_parse(opt_value(r, "from", NULL), 0, &f->from,
 		    &f->fromlen);

@@ -20,6 +20,8 @@
 #include "event.h"
 #include "perturb.h"
 #include "pool.h"
+#include "probe.h"
+#include "profile.h"
 #include "report.h"
 #include "runner.h"
 #include "sandbox.h"
@@ -31,6 +33,7 @@
 #define DEFAULT_TARGET	"7.9.0p0"
 #define WATCHDOG	(15 * 60)
 #define TARGETS_MAX	64
+#define UNANSWERED_MAX	3	/* scenarios in a row, then the server is gone */
 
 /* What the command line says. */
 struct options {
@@ -42,6 +45,7 @@ struct options {
 	const char	*connect;
 	const char	*filter;
 	char		*address;	/* the same, resolved */
+	const char	*profile;
 	const char	*choices;
 	const char	*results;
 	uint64_t	 seed;
@@ -83,6 +87,9 @@ struct run {
 	struct sink	 sink[4];
 	size_t		 nsinks;
 	void		*human;		/* one of them */
+	struct profile	*profile;	/* of the server, with --connect */
+	size_t		 given;		/* so many jobs were begun */
+	size_t		 unanswered;	/* the last ones */
 	char		*results;
 	int		 wrote;		/* something to results */
 	uint64_t	 start;
@@ -90,7 +97,8 @@ struct run {
 
 enum {
 	OPT_SEED = 256, OPT_TARGET, OPT_TAP, OPT_JUNIT, OPT_JSON, OPT_CONNECT,
-	OPT_CHOICES, OPT_RESULTS, OPT_WATCHDOG, OPT_PERTURB, OPT_FILTER
+	OPT_CHOICES, OPT_RESULTS, OPT_WATCHDOG, OPT_PERTURB, OPT_FILTER,
+	OPT_PROFILE
 };
 
 static uint64_t
@@ -122,6 +130,7 @@ static const struct cli_option kept[] = {
 	CLI_TEXT(OPT_JSON, struct options, json),
 	CLI_TEXT(OPT_CONNECT, struct options, connect),
 	CLI_TEXT(OPT_FILTER, struct options, filter),
+	CLI_TEXT(OPT_PROFILE, struct options, profile),
 	CLI_TEXT(OPT_CHOICES, struct options, choices),
 	CLI_TEXT(OPT_RESULTS, struct options, results),
 	CLI_NUMBER('j', struct options, parallel,
@@ -156,6 +165,7 @@ parse_options(struct options *o, int argc, char **argv)
 		{ "json",	required_argument, NULL, OPT_JSON },
 		{ "connect",	required_argument, NULL, OPT_CONNECT },
 		{ "filter",	required_argument, NULL, OPT_FILTER },
+		{ "profile",	required_argument, NULL, OPT_PROFILE },
 		{ "choices",	required_argument, NULL, OPT_CHOICES },
 		{ "results",	required_argument, NULL, OPT_RESULTS },
 		{ "watchdog",	required_argument, NULL, OPT_WATCHDOG },
@@ -208,6 +218,9 @@ check_options(struct options *o)
 	if ((o->connect != NULL) + (o->filter != NULL) + (o->nspecs > 0) > 1)
 		errx(EX_SETUP, "--connect, --filter and --target exclude each "
 		    "other");
+	if (o->profile != NULL && o->connect == NULL)
+		errx(EX_SETUP, "--profile is of a server, expected --connect "
+		    "as well");
 	if (o->connect == NULL)
 		return;
 	o->address = cli_connect(o->connect, o->any_host, msg, sizeof(msg));
@@ -285,6 +298,8 @@ repeat_line(const struct run *r, const struct tally *ta,
 	buf_addstr(&b, " run");
 	add_arg(&b, ta->target != NULL ? "--target" : o->filter != NULL ?
 	    "--filter" : "--connect", ta->spec);
+	if (o->profile != NULL)
+		add_arg(&b, "--profile", o->profile);
 	if (o->any_host)
 		buf_addstr(&b, " --i-run-this-host");
 	if (o->perturb != 0)
@@ -296,6 +311,13 @@ repeat_line(const struct run *r, const struct tally *ta,
 		buf_addstr(&b, "-- ");
 	cli_quote(&b, sc->path);
 	return b.data;
+}
+
+/* Without a word about it, it is one like ours. */
+static const struct profile *
+server_profile(const struct run *r)
+{
+	return r->profile != NULL ? r->profile : profile_sandbox();
 }
 
 static void
@@ -315,6 +337,8 @@ make_jobs(struct run *r)
 			j->opts.target = r->tally[i].target;
 			j->opts.connect = r->opt.address;
 			j->opts.filter = r->opt.filter;
+			if (r->opt.connect != NULL)
+				j->opts.profile = server_profile(r);
 			j->opts.seed = r->opt.seed;
 			j->opts.choices = r->opt.choices;
 			j->opts.certs = certs;
@@ -557,6 +581,18 @@ count(struct run *r, const json_t *ev, const struct job *j)
 			ta->proved[q - r->catalogue->req] = 1;
 }
 
+/* Does this end tell of a server that does not answer any more? */
+static void
+watch_server(struct run *r, const json_t *ev)
+{
+	if (verdict_of(ev) == V_SKIP)
+		return;
+	if (json_is_true(json_object_get(ev, "unanswered")))
+		r->unanswered++;
+	else
+		r->unanswered = 0;
+}
+
 static void
 on_event(void *arg, json_t *ev)
 {
@@ -566,12 +602,28 @@ on_event(void *arg, json_t *ev)
 	if (strcmp(jstr(ev, "event"), "end") == 0) {
 		count(r, ev, j);
 		keep_log(r, ev, j);
+		watch_server(r, ev);
 		differ_add(r->differ, (size_t)j->opts.id % r->suite.n,
 		    (size_t)j->opts.id / r->suite.n, ev);
 		verdicts_add(r->verdicts, (size_t)j->opts.id % r->suite.n,
 		    (size_t)j->opts.id / r->suite.n, ev);
 	}
 	report(r, ev);
+}
+
+static int
+server_gone(const struct run *r)
+{
+	return r->opt.connect != NULL && r->unanswered >= UNANSWERED_MAX;
+}
+
+static const struct job *
+next_job(void *arg)
+{
+	struct run	*r = arg;
+
+	return r->given == r->njobs || server_gone(r) ? NULL :
+	    &r->jobs[r->given++];
 }
 
 static void
@@ -591,6 +643,8 @@ exit_code(const struct run *r)
 	for (i = 0; i < r->ntally; i++)
 		for (v = 0; v < VERDICTS; v++)
 			n[v] += r->tally[i].n[v];
+	if (server_gone(r))
+		return EX_SETUP;
 	if (n[V_FAIL] > 0)
 		return EX_FAIL;
 	if (n[V_ERROR] > 0)
@@ -627,6 +681,7 @@ run_free(struct run *r)
 	free(r->tally);
 	free(r->results);
 	free(r->opt.address);
+	profile_free(r->profile);
 	suite_free(&r->suite);
 	catalogue_free(r->catalogue);
 }
@@ -635,14 +690,13 @@ static int
 run_all(struct run *r)
 {
 	struct pool	 pool = {
-		.event = on_event, .tick = on_tick, .arg = r
+		.event = on_event, .tick = on_tick, .next = next_job,
+		.arg = r
 	};
 	int		 signo;
 
 	if (r->njobs < r->opt.parallel)
 		r->opt.parallel = r->njobs;
-	pool.jobs = r->jobs;
-	pool.n = r->njobs;
 	pool.parallel = (unsigned int)r->opt.parallel;
 	pool.watchdog = (unsigned int)r->opt.watchdog;
 	r->differ = differ_new(r->suite.n, r->ntally);
@@ -650,11 +704,29 @@ run_all(struct run *r)
 	open_sinks(r);
 	report_start(r);
 	signo = pool_run(&pool);
-	report_end(r, signo != 0);
+	report_end(r, signo != 0 || r->given < r->njobs);
 	close_sinks(r);
+	if (server_gone(r))
+		warnx("%s has not answered the last %zu scenarios: given up, "
+		    "%zu of %zu were not begun", r->opt.connect,
+		    r->unanswered, r->njobs - r->given, r->njobs);
 	differ_free(r->differ);
 	verdicts_free(r->verdicts);
 	return signo;
+}
+
+/* Whoever listens there: as it is told, and as it is. */
+static void
+look_at_server(struct run *r)
+{
+	char	 msg[512];
+
+	if (r->opt.profile != NULL && (r->profile = profile_load(
+	    r->opt.profile, r->opt.any_host, msg, sizeof(msg))) == NULL)
+		errx(EX_SETUP, "%s", msg);
+	if (probe_server(r->opt.address, profile_timeout(server_profile(r)),
+	    msg, sizeof(msg)) == -1)
+		errx(EX_SETUP, "--connect %s", msg);
 }
 
 /* All that can be wrong is found before anything is started. */
@@ -668,6 +740,8 @@ prepare(struct run *r)
 		return 0;
 	if (r->opt.connect == NULL)
 		check_sandbox(&r->opt);
+	else
+		look_at_server(r);
 	if (find_targets(r) == -1)
 		return -1;
 	if (r->opt.choices != NULL && r->ntally * r->suite.n != 1) {
@@ -708,8 +782,8 @@ const struct cmd	cmd_run = {
 	"[-j N] [-q] [--seed N] [--target T]... [--tap F] [--junit F] "
 	"[--json F]\n"
 	"           [--keep] [--check] [--connect HOST:PORT | --filter COMMAND]\n"
-	"           [--choices F] [--results DIR] [--watchdog S] "
-	"[--perturb LIST] PATH...",
+	"           [--profile F] [--choices F] [--results DIR] [--watchdog S]\n"
+	"           [--perturb LIST] PATH...",
 	"run scenarios, each against a daemon of its own",
 	run_main,
 	"  PATH              a *.smtp file, or a directory of them\n"
@@ -719,6 +793,8 @@ const struct cmd	cmd_run = {
 	"may be repeated\n"
 	"  --connect H:P     test what listens there instead, a loopback "
 	"address\n"
+	"  --profile F       what it accepts and refuses, see "
+	"smtpdtest-profile(5)\n"
 	"  --filter COMMAND  daemon blocks start this filter, and no daemon is "
 	"needed\n"
 	"  --i-run-this-host it may be any address\n"

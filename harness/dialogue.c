@@ -6,6 +6,7 @@
 
 #include "channel.h"
 #include "perturb.h"
+#include "profile.h"
 #include "run.h"
 
 static void
@@ -170,7 +171,7 @@ session_run(struct session *s)
 		did = st->kind->run(s, st);
 		if (did == DID_WAIT) {
 			if (!evtimer_pending(s->timer, NULL))
-				session_timer(s, s->run->sc->timeout *
+				session_timer(s, s->run->timeout *
 				    run_slow(s->run));
 			s->running = 0;
 			return;
@@ -294,6 +295,7 @@ expand_var(struct session *s, struct buf *out, const char *name, size_t len)
 {
 	const struct run *run = s->run;
 	const struct var *v;
+	const char *value;
 	uint64_t t;
 
 	if ((v = var_find(&s->vars, name, len)) != NULL ||
@@ -310,6 +312,8 @@ expand_var(struct session *s, struct buf *out, const char *name, size_t len)
 		    run->target->version);
 	else if (len == 4 && memcmp(name, "seed", 4) == 0)
 		buf_addf(out, "%llx", (unsigned long long)run->opts->seed);
+	else if ((value = profile_var(run->profile, name, len)) != NULL)
+		buf_addstr(out, value);
 }
 
 static void expand_text(struct session *, struct buf *, const char *, size_t,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "profile.h"
 #include "run.h"
 
 /* Where scenarios let a filter write its report stream. */
@@ -20,16 +21,31 @@ base64_of(const char *text, const char *secret)
 	return hit;
 }
 
+/* A password may be one of the profile's. */
+static const char *
+secret_text(const struct run *run, const struct word *w)
+{
+	const char *value = NULL;
+
+	if (w->text[0] == '$')
+		value = profile_var(run->profile, w->text + 1,
+		    strlen(w->text + 1));
+	return value == NULL ? w->text : value;
+}
+
 static void
 secret_look(struct run *run, const char *text, const char *where)
 {
 	const struct word *w;
+	const char *secret;
 
-	STAILQ_FOREACH(w, &run->sc->secrets, entry)
-		if (strstr(text, w->text) != NULL || base64_of(text, w->text))
+	STAILQ_FOREACH(w, &run->sc->secrets, entry) {
+		secret = secret_text(run, w);
+		if (strstr(text, secret) != NULL || base64_of(text, secret))
 			oracle_object(run, &oracle_secret, "smtpd",
 			    "the secret of line %d stands in the %s: %s",
 			    w->pos.line, where, text);
+	}
 }
 
 static void

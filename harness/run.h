@@ -20,6 +20,7 @@ struct filters;
 struct parser;
 struct plugin_kind;
 struct perturb;
+struct profile;
 struct reply;
 struct relay_hub;
 struct reports;
@@ -209,6 +210,9 @@ struct run {
 	struct sandbox	*sb;
 	struct event	*sbev;
 	uint64_t	 t0;
+	uint64_t	 timeout;	/* of a step, microseconds */
+	const struct profile *profile;
+	int		 foreign;	/* not our daemon: we see what it says, no more */
 	struct choices	*choices;
 	struct actors	 actors;
 	struct sessions	 sessions;
@@ -243,6 +247,12 @@ struct run {
 	uint64_t	 progress;	/* when told last */
 	uint64_t	 look_again;	/* at the queue, not before */
 };
+
+/*
+ * actor_client.c: the key of a profile that says where this client goes with
+ * --connect; NULL: where that says.
+ */
+const char *client_service(const struct role *);
 
 /* oracle_crash.c: does the scenario say that the daemon ends by itself? */
 int	 exit_expected(const struct run *);

@@ -24,6 +24,7 @@
 #include "parser.h"
 #include "perturb.h"
 #include "procs.h"
+#include "profile.h"
 #include "real_filter.h"
 #include "relay.h"
 #include "report.h"
@@ -54,6 +55,12 @@ run_init(struct run *run, const struct scenario *sc,
 	run->target = opts->target;
 	run->evfd = fd;
 	run->t0 = now_us();
+	run->foreign = opts->connect != NULL;
+	run->profile = opts->profile != NULL ? opts->profile :
+	    profile_sandbox();
+	run->timeout = sc->timeout;
+	if (run->foreign && profile_timeout(run->profile) > run->timeout)
+		run->timeout = profile_timeout(run->profile);
 	run->daemon.logfd = -1;
 	TAILQ_INIT(&run->actors);
 	TAILQ_INIT(&run->plugins);
@@ -152,13 +159,53 @@ filter_only(struct run *run)
 		run_error(run, "%s: there is no daemon block", run->sc->path);
 }
 
+/* What the server's profile would have to say for this, or NULL. */
+static char *
+profile_lacks(const struct run *run)
+{
+	const struct scenario *sc = run->sc;
+	const struct word *w;
+	const struct role *r;
+	const char *key;
+
+	STAILQ_FOREACH(w, &sc->values, entry)
+		if (profile_var(run->profile, w->text,
+		    strlen(w->text)) == NULL)
+			return xasprintf("the profile has no %s for $%s",
+			    profile_key_of(w->text), w->text);
+	STAILQ_FOREACH(r, &sc->roles, entry)
+		if ((key = client_service(r)) != NULL &&
+		    profile_key(run->profile, key) == NULL)
+			return xasprintf("the profile has no %s", key);
+	return NULL;
+}
+
+/* Why a server that is not ours has no part in this, or NULL. */
+static char *
+foreign_needs(const struct run *run)
+{
+	const struct role *r;
+
+	STAILQ_FOREACH(r, &run->sc->roles, entry)
+		if (r->kind != &actor_client && r->kind != &actor_smtpd &&
+		    r->kind != &actor_dns)
+			return xasprintf("needs a daemon of our own (%s %s)",
+			    r->kind->word, r->name);
+	/* a kill script is for whatever daemon it is said to */
+	if (run->opts->profile == NULL)
+		return NULL;
+	STAILQ_FOREACH(r, &run->sc->roles, entry)
+		if (r->kind == &actor_smtpd && !run->sc->anywhere)
+			return xstrdup("needs a daemon of our own, with the "
+			    "configuration that stands here");
+	return profile_lacks(run);
+}
+
 /* A sentence why this scenario cannot run here, or NULL. */
 static char *
 run_needs(struct run *run)
 {
 	const struct word *w;
-	const struct role *r;
-	const char *v;
 	char *why;
 
 	STAILQ_FOREACH(w, &run->sc->needs, entry) {
@@ -187,16 +234,7 @@ run_needs(struct run *run)
 	}
 	if (run->opts->filter != NULL)
 		filter_only(run);
-	if (run->opts->connect == NULL)
-		return NULL;
-	STAILQ_FOREACH(r, &run->sc->roles, entry) {
-		v = r->kind->word;
-		if (r->kind == &actor_server || r->kind == &actor_process ||
-		    r->kind == &actor_http || r->kind->plugin != NULL)
-			return xasprintf("needs a daemon of our own (%s %s)", v,
-			    r->name);
-	}
-	return NULL;
+	return run->foreign ? foreign_needs(run) : NULL;
 }
 
 static int
@@ -760,7 +798,8 @@ play(struct run *run)
 	if (run->failed) {
 		run->judging = 1;
 		/* often a crash is the reason: give it time to be told */
-		run_until(run, daemon_gone, CRASH_TIME);
+		if (!run->foreign)
+			run_until(run, daemon_gone, CRASH_TIME);
 		end_sessions(run);
 		finish_oracles(run);
 	} else
@@ -792,6 +831,8 @@ run_verdict(const struct run *run)
 		return "fail";
 	if (run->verdict != NULL)
 		return run->verdict;
+	if (run->reason != NULL)
+		return "skip";
 	return json_array_size(run->known) > 0 ? "known" : "pass";
 }
 
@@ -870,6 +911,10 @@ emit_end(struct run *run)
 	json_object_set_new(j, "startup_ms",
 	    json_real((double)run->ready_us / 1e3));
 	json_object_set_new(j, "proves", proves(run));
+	if (run->foreign)
+		json_object_set_new(j, "foreign", json_true());
+	if (run->nsessions > 0 && run->nunheard == run->nsessions)
+		json_object_set_new(j, "unanswered", json_true());
 	json_object_set(j, "failures", run->failures);
 	json_object_set(j, "known", run->known);
 	json_object_set(j, "stats", run->stats);
@@ -936,6 +981,9 @@ prepare(struct run *run)
 		run_error(run, "%s", err);
 		return -1;
 	}
+	if (profile_key(run->profile, "ca") != NULL)
+		SSL_CTX_load_verify_locations(run->tls_client,
+		    profile_key(run->profile, "ca"), NULL);
 	if (run->opts->choices == NULL)
 		return 0;
 	if ((fp = fopen(run->opts->choices, "r")) == NULL) {

@@ -5,6 +5,7 @@
 
 struct daemon_wrap;
 struct run;
+struct profile;
 struct scenario;
 struct target;
 
@@ -30,6 +31,7 @@ struct run_opts {
 	const struct target *target;	/* NULL with --connect or --filter */
 	const char	*connect;	/* "127.0.0.1:2525", no sandbox; or NULL */
 	const char	*filter;	/* the command daemon blocks start, or NULL */
+	const struct profile *profile;	/* of that server; NULL: as ours is */
 	uint64_t	 seed;
 	const char	*choices;	/* replay this recorded choice stream; or NULL */
 	const char	*certs;		/* directory of certificates, or NULL */

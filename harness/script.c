@@ -263,6 +263,12 @@ parse_needs(struct parser *p)
 }
 
 static void
+parse_anywhere(struct parser *p)
+{
+	p->sc->anywhere = 1;
+}
+
+static void
 parse_secret(struct parser *p)
 {
 	parse_words(p, &p->sc->secrets, "a text that must not be logged");
@@ -406,6 +412,7 @@ static const struct item {
 	{ "scenario",	parse_scenario },
 	{ "proves",	parse_proves },
 	{ "needs",	parse_needs },
+	{ "anywhere",	parse_anywhere },
 	{ "secret",	parse_secret },
 	{ "timeout",	parse_timeout },
 	{ "waive",	parse_waive },
@@ -541,6 +548,7 @@ script_parse(const char *path, const char *text, size_t len, char *err,
 	STAILQ_INIT(&sc->proves);
 	STAILQ_INIT(&sc->needs);
 	STAILQ_INIT(&sc->secrets);
+	STAILQ_INIT(&sc->values);
 	STAILQ_INIT(&sc->roles);
 	STAILQ_INIT(&sc->files);
 	STAILQ_INIT(&sc->expects);

@@ -123,6 +123,8 @@ struct scenario {
 	struct words	 proves;
 	struct words	 needs;
 	struct words	 secrets;
+	struct words	 values;	/* variables of a profile it uses */
+	int		 anywhere;	/* any server will do */
 	struct roles	 roles;
 	struct files	 files;
 	struct expects	 expects;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "parser.h"
+#include "profile.h"
 #include "regex.h"
 
 struct name_ref {
@@ -129,6 +130,21 @@ name_defined(struct parser *p, const struct name_ref *use, enum name_use def)
 	return 0;
 }
 
+/* A value that the server's profile has to give. */
+static void
+value_add(struct parser *p, const struct name_ref *r)
+{
+	struct word *w;
+
+	STAILQ_FOREACH(w, &p->sc->values, entry)
+		if (strcmp(w->text, r->name) == 0)
+			return;
+	w = arena_alloc(p->arena, sizeof(*w));
+	w->text = r->name;
+	w->pos = r->pos;
+	STAILQ_INSERT_TAIL(&p->sc->values, w, entry);
+}
+
 void
 names_check(struct parser *p)
 {
@@ -136,10 +152,15 @@ names_check(struct parser *p)
 
 	STAILQ_FOREACH(r, &p->refs, entry) {
 		if (r->use == VAR_USE && !is_builtin(r->name) &&
+		    !name_defined(p, r, VAR_SET) &&
+		    profile_has_var(r->name, strlen(r->name)))
+			value_add(p, r);
+		else if (r->use == VAR_USE && !is_builtin(r->name) &&
 		    !name_defined(p, r, VAR_SET))
 			parse_fail(p, &r->pos, "undefined variable \"%s\": "
 			    "expected one that is set, captured by a named "
-			    "group, or session, i, target, version, seed",
+			    "group, given by a profile, or session, i, target, "
+			    "version, seed",
 			    r->name);
 		if (r->use == POINT_AWAIT && !name_defined(p, r, POINT_REACH))
 			parse_fail(p, &r->pos, "nobody reaches \"%s\": "

@@ -34,6 +34,10 @@ struct want *want_parse(struct parser *);
 /* Does the reply match any alternative?  Captures go to the session. */
 int	 want_reply(const struct want *, const struct reply *,
 	    struct session *);
+/* All would be well but for this keyword of EHLO, which is not there; or NULL. */
+const char *want_keyword(const struct want *, const struct reply *);
+/* Is a reply of this class wanted, be it another one? */
+int	 want_class(const struct want *, const struct reply *);
 /* Does this end ("<fin>", "<rst>")? */
 int	 want_end(const struct want *, const char *);
 /* The silence it wants in microseconds, or 0. */

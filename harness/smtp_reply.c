@@ -368,7 +368,8 @@ want_reply(const struct want *w, const struct reply *r, struct session *s)
 		    !pattern_match(w->code, code))
 			continue;
 		reply_ecode(r, 0, ecode, sizeof(ecode));
-		if (w->ecode != NULL && !pattern_match(w->ecode, ecode))
+		if (w->ecode != NULL && !pattern_match(w->ecode, ecode) &&
+		    (s == NULL || !s->run->foreign))
 			continue;
 		STAILQ_FOREACH(c, &w->conds, entry)
 			if (!conds[c->type](c, r, s))
@@ -376,6 +377,44 @@ want_reply(const struct want *w, const struct reply *r, struct session *s)
 		if (c == NULL)
 			return 1;
 	}
+	return 0;
+}
+
+static int
+cond_fails(const struct want *w, enum cond_type type, const struct reply *r,
+    const char **text)
+{
+	const struct cond *c;
+
+	STAILQ_FOREACH(c, &w->conds, entry)
+		if (c->type == type && !conds[type](c, r, NULL)) {
+			*text = c->text;
+			return 1;
+		}
+	return 0;
+}
+
+const char *
+want_keyword(const struct want *w, const struct reply *r)
+{
+	const char *text, *other;
+	char code[8];
+
+	snprintf(code, sizeof(code), "%03d", r->code);
+	for (; w != NULL; w = w->alt)
+		if (w->code != NULL && pattern_match(w->code, code) &&
+		    cond_fails(w, COND_HAS, r, &text) &&
+		    !cond_fails(w, COND_LACKS, r, &other))
+			return text;
+	return NULL;
+}
+
+int
+want_class(const struct want *w, const struct reply *r)
+{
+	for (; w != NULL; w = w->alt)
+		if (w->code != NULL && w->code[0] - '0' == r->code / 100)
+			return 1;
 	return 0;
 }
 

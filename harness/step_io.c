@@ -221,9 +221,10 @@ tls_parse(struct parser *p, struct step *st)
 			t->fail = 1;
 		else if (lex_accept(p, "may"))
 			t->may = 1;
-		else if (lex_accept(p, "verify"))
+		else if (lex_accept(p, "verify")) {
 			t->name = lex_word(p, "the name to verify");
-		else
+			vars_note(p, t->name, &pos);
+		} else
 			parse_fail(p, &pos, "expected tls, tls fail, tls may "
 			    "fail or tls verify NAME, not \"%s\"", lex_word(p, "a word"));
 	}
@@ -241,7 +242,8 @@ tls_begin(struct session *s, const struct tls_arg *t)
 		    s->label);
 		return DID_FAIL;
 	}
-	channel_tls(s->ch, ctx, server, t->name);
+	channel_tls(s->ch, ctx, server, t->name == NULL ? NULL :
+	    session_expand(s, t->name)->data);
 	if (t->name != NULL)
 		SSL_set_verify(s->ch->ssl, SSL_VERIFY_PEER, NULL);
 	s->phase = 1;

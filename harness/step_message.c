@@ -7,11 +7,13 @@
 #include "channel.h"
 #include "parser.h"
 #include "perturb.h"
+#include "profile.h"
 #include "steps.h"
 
 struct message {
 	struct range	 size;		/* octets of the body, before stuffing */
 	struct range	 line;		/* octets in a line, without its end */
+	int		 over;		/* as large as the profile forbids */
 	int		 eight;		/* octets of 128 and above too */
 	const char	*subject;
 	const char	*text;		/* given: header, empty line, body */
@@ -20,7 +22,11 @@ struct message {
 static void
 message_opt(struct parser *p, struct message *m, const struct opt *o)
 {
-	if (strcmp(o->name, "size") == 0 && o->value != NULL)
+	if (strcmp(o->name, "size") == 0 && o->value != NULL &&
+	    strcmp(o->value, "$overlimit") == 0) {
+		vars_note(p, o->value, &o->pos);
+		m->over = 1;
+	} else if (strcmp(o->name, "size") == 0 && o->value != NULL)
 		m->size = parse_range(p, &o->pos, o->value, "the size");
 	else if (strcmp(o->name, "line") == 0 && o->value != NULL)
 		m->line = parse_range(p, &o->pos, o->value, "the line length");
@@ -125,7 +131,8 @@ message_make(struct session *s, const struct message *m, struct buf *b)
 	struct range any = { 1, UINT64_MAX - 1 };
 	uint64_t size, id;
 
-	size = choice_scale(s->choices, "size", m->size);
+	size = m->over ? strtoull(session_expand(s, "$overlimit")->data, NULL,
+	    10) : choice_scale(s->choices, "size", m->size);
 	id = choice_draw(s->choices, "body", any);
 	buf_addf(b, "From: <sender@example.net>\r\n"
 	    "To: <rcpt@example.org>\r\nSubject: %s\r\nDate: %s\r\n"

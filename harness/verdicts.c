@@ -29,6 +29,7 @@ struct verdicts {
 /* What the scenarios that prove a requirement come to on one target. */
 struct sum {
 	const char	*id;
+	const char	*needs;
 	json_t		*scenarios;
 	json_t		*deviations;
 	int		 conforms;
@@ -87,7 +88,8 @@ void
 verdicts_add(struct verdicts *v, size_t s, size_t t, const json_t *end)
 {
 	static const char *const	 keys[] = {
-		"verdict", "reason", "not-offered", "failures", "known"
+		"verdict", "reason", "not-offered", "failures", "known",
+		"foreign"
 	};
 	json_t	**o = &v->end[s * v->nt + t];
 	size_t	 i;
@@ -169,7 +171,14 @@ add_known(struct sum *sum, const struct scenario *sc, const json_t *end)
 	json_array_foreach(json_object_get(end, "known"), i, k)
 		if (names(json_object_get(k, "breaks"), sum->id))
 			deviates(sum, sc, k, 1);
-	if (json_array_size(sum->deviations) == n)
+	if (json_array_size(sum->deviations) > n)
+		return;
+	/* of a server that is not ours only the replies are seen */
+	if (json_is_true(json_object_get(end, "foreign")) &&
+	    strpbrk(sum->needs, "DXNF") != NULL)
+		no_verdict(sum, sc, "more than the replies would have to be "
+		    "seen");
+	else
 		sum->conforms = 1;
 }
 
@@ -266,7 +275,7 @@ reason(const struct sum *sum, const struct requirement *q, int v)
 static json_t *
 on_target(const struct verdicts *v, const struct requirement *q, size_t t)
 {
-	struct sum	 sum = { .id = q->id };
+	struct sum	 sum = { .id = q->id, .needs = q->needs };
 	json_t		*o = NULL;
 	size_t		 s;
 	int		 n;
