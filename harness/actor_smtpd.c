@@ -172,23 +172,45 @@ count_fds(pid_t pid)
 	return n;
 }
 
+/* What a process is started as, where that is not its title. */
+static const struct {
+	const char	*arg, *title;
+} starts[] = {
+	{ "ca",		"crypto" },
+	{ "lka",	"lookup" },
+	{ "pony",	"pony express" },
+};
+
+static const char *
+start_title(const char *arg)
+{
+	size_t i;
+
+	for (i = 0; i < nitems(starts); i++)
+		if (strcmp(starts[i].arg, arg) == 0)
+			return starts[i].title;
+	return arg;
+}
+
 /*
  * What one of the daemon's processes is for, or NULL: its title, or for want of
- * one what it was started with.
+ * one what smtpd was started with.  Under valgrind it never gets a title, and
+ * what runs it comes first.
  */
 static const char *
 proc_title(const char *cmdline, size_t len)
 {
-	const char *p, *end = cmdline + len;
+	const char *p, *base, *end = cmdline + len;
+	int smtpd = 0;
 
 	if (strncmp(cmdline, "smtpd: ", 7) == 0)
 		return cmdline + 7;
-	p = strrchr(cmdline, '/');
-	if (strcmp(p == NULL ? cmdline : p + 1, "smtpd") != 0)
-		return NULL;
-	for (p = cmdline; p < end; p += strlen(p) + 1)
-		if (strcmp(p, "-x") == 0 && p + 3 < end)
-			return p + 3;
+	for (p = cmdline; p < end; p += strlen(p) + 1) {
+		base = strrchr(p, '/');
+		smtpd |= strcmp(base == NULL ? p : base + 1, "smtpd") == 0;
+		if (smtpd && strcmp(p, "-x") == 0 && p + 3 < end)
+			return start_title(p + 3);
+	}
 	return NULL;
 }
 

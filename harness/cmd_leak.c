@@ -76,7 +76,8 @@ print_row(const struct leak_row *r)
 {
 	struct buf	 b = { 0 };
 
-	add_number(&b, r->bytes);
+	if (r->bytes != 0 || r->verdict == LEAK_NONE)
+		add_number(&b, r->bytes);
 	if (r->blocks != 0) {
 		buf_addstr(&b, " bytes in ");
 		add_number(&b, r->blocks);
@@ -118,7 +119,7 @@ row_json(const struct leak_row *r)
 	if (r->function != NULL)
 		json_object_set_new(j, "function", text_json(r->function));
 	if (r->stack != NULL)
-		json_object_set_new(j, "stack", text_json(r->stack));
+		json_object_set_new(j, "stack", json_string(r->stack));
 	if (r->why != NULL)
 		json_object_set_new(j, "why", text_json(r->why));
 	return j;

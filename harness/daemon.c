@@ -84,8 +84,8 @@ make_purge(const struct target *t)
 }
 
 /* What a package would have made. */
-static int
-make_dirs(const struct target *t)
+int
+daemon_dirs(const struct target *t)
 {
 	if (make_dir_above(t->socket) == -1 ||
 	    make_dir(t->chroot, 0755) == -1 ||
@@ -120,6 +120,7 @@ daemon_start(struct sandbox *sb, const struct target *t,
 	pid_t			 pid;
 
 	cmd.trace = wrap == NULL || !wrap->traces;
+	cmd.patient = wrap != NULL && wrap->slow > 1;
 	if (wrap != NULL)
 		n = append(argv, n, wrap->argv);
 	argv[n++] = t->smtpd;
@@ -127,7 +128,7 @@ daemon_start(struct sandbox *sb, const struct target *t,
 	append(argv, n, extra);
 	n = append(env, 0, sanitizers);
 	append(env, n, wrap == NULL ? NULL : wrap->env);
-	if (make_dirs(t) == -1) {
+	if (daemon_dirs(t) == -1) {
 		snprintf(err, errlen, "cannot make the daemon's directories: "
 		    "%s", strerror(errno));
 		return -1;

@@ -19,6 +19,12 @@ struct daemon_wrap {
 };
 
 /*
+ * Inside: make the directories a package would have made, as the start does.
+ * -1 with errno.
+ */
+int	 daemon_dirs(const struct target *);
+
+/*
  * Start the target's smtpd inside, traced, in the foreground, with
  * /etc/smtpd.conf, its words to fd.  extra are more arguments, or NULL, and
  * so may wrap be.  Its pid inside, or -1 with one sentence in err.  For the process that has entered

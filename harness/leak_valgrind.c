@@ -1,37 +1,274 @@
-/* The valgrind engine of "leak": the real daemon under memcheck. */
+/*
+ * The valgrind engine of "leak": the real daemon under memcheck.
+ *
+ * Between the batches vgdb(1) asks each process for what has grown since the
+ * last time, so that memory still reachable is seen as well, and no report at
+ * exit is needed, which none of the processes that are killed would make.  Two
+ * things make that work with processes that are chrooted and have given up
+ * root.  Valgrind opens its pipes anew for each question, by name: their
+ * directory is mounted into both chroots, under the same name, with pipes that
+ * anybody may open.  And it takes a vgdb for dead that it may not signal: hence
+ * vgdb runs with the real user id of the process.
+ */
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <dirent.h>
 #include <err.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cli.h"
 #include "cmd.h"
+#include "daemon.h"
 #include "leak.h"
+#include "memcheck.h"
+#include "procs.h"
+#include "report.h"
 #include "run.h"
+#include "target.h"
 
 #define SESSIONS	20
+#define SLOW		20		/* times, on a busy machine */
+#define DIR_VG		"/run/valgrind"
+#define SUPPRESSIONS	DIR_VG "/suppressions"
+#define VGDB_TIME	60000000	/* us */
+#define BATCHES		3		/* warm-up, N, 2N */
+
+/*
+ * Without LOGNAME and USER: the pipes' names have them in, and smtpd's processes
+ * overwrite their environment with their titles.
+ */
+static const char *const valgrind_argv[] = {
+	"/usr/bin/env", "-u", "LOGNAME", "-u", "USER", "valgrind",
+	"--trace-children=yes",
+	/* what delivers, and filters with the shells that start them */
+	"--trace-children-skip=*/mail.*,*/sh,*/smtpctl,*/sendmail,*/relay",
+	"--leak-check=no", "--num-callers=30", "--error-limit=no",
+	"--vgdb-prefix=" DIR_VG "/vgdb", "--log-file=" DIR_VG "/log.%p",
+	"--suppressions=" SUPPRESSIONS, "--fullpath-after=", NULL
+};
+
+static const struct daemon_wrap wrap = {
+	.argv = valgrind_argv, .traces = 1, .slow = SLOW
+};
+
+struct engine {
+	char		*suppressions;
+	size_t		 len;
+};
+
+/* --- in the run's process ---------------------------------------------------------- */
+
+/* The directory of the pipes, in a chroot as well. */
+static int
+show_in(const char *root)
+{
+	char	*up = xasprintf("%s/run", root);
+	char	*dir = xasprintf("%s" DIR_VG, root);
+	int	 rv = 0;
+
+	if ((mkdir(up, 0755) == -1 && errno != EEXIST) ||
+	    mkdir(dir, 0755) == -1 ||
+	    mount(DIR_VG, dir, NULL, MS_BIND, NULL) == -1)
+		rv = -1;
+	free(up);
+	free(dir);
+	return rv;
+}
+
+static int
+start(struct run *run, void *arg)
+{
+	const struct engine	*e = arg;
+	int			 fd, rv = -1;
+
+	if (access("/usr/bin/valgrind", X_OK) == -1 ||
+	    access("/usr/bin/vgdb", X_OK) == -1) {
+		run_error(run, "there is no valgrind: \"ci/deps check\" "
+		    "installs it");
+		return -1;
+	}
+	/* mail is delivered by others, who fork from a process under valgrind */
+	if (mkdir(DIR_VG, 01777) == -1 || chmod(DIR_VG, 01777) == -1 ||
+	    daemon_dirs(run->target) == -1 ||
+	    show_in(run->target->spool) == -1 ||
+	    show_in(run->target->chroot) == -1 ||
+	    (fd = open(SUPPRESSIONS, O_WRONLY | O_CREAT | O_CLOEXEC,
+	    0644)) == -1) {
+		run_error(run, DIR_VG ": %s", strerror(errno));
+		return -1;
+	}
+	if ((rv = write_all(fd, e->suppressions, e->len)) == -1)
+		run_error(run, SUPPRESSIONS ": %s", strerror(errno));
+	close(fd);
+	return rv;
+}
+
+/* Pipes of root's that processes without root will have to open again. */
+static void
+share_pipes(void)
+{
+	struct dirent	*e;
+	char		*path;
+	DIR		*d;
+
+	if ((d = opendir(DIR_VG)) == NULL)
+		return;
+	while ((e = readdir(d)) != NULL) {
+		if (strncmp(e->d_name, "vgdb", 4) != 0)
+			continue;
+		path = xasprintf(DIR_VG "/%s", e->d_name);
+		(void)chmod(path, 0666);
+		free(path);
+	}
+	closedir(d);
+}
+
+static unsigned int
+real_uid(pid_t pid)
+{
+	unsigned int	 uid = 0;
+	char		*path = xasprintf("/proc/%d/status", (int)pid), *text;
+	const char	*s;
+
+	if ((text = read_file(path, NULL, 65536)) != NULL &&
+	    (s = strstr(text, "\nUid:")) != NULL)
+		uid = (unsigned int)strtoul(s + 5, NULL, 10);
+	free(text);
+	free(path);
+	return uid;
+}
+
+/* What grew in a process since it was last asked, valgrind's words; or NULL. */
+static char *
+ask(struct run *run, const struct proc *p)
+{
+	char		*pid = xasprintf("--pid=%d", (int)p->pid);
+	char		*uid = xasprintf("--ruid=%u", real_uid(p->pid));
+	const char	*argv[] = { "/usr/bin/env", "-u", "LOGNAME", "-u",
+			    "USER", "setpriv", uid, "vgdb",
+			    "--vgdb-prefix=" DIR_VG "/vgdb", pid, "leak_check",
+			    "full", "kinds", "all", "increased", NULL };
+	struct buf	 out = { 0 };
+
+	if (procs_command(run, argv, &out, VGDB_TIME) != 0) {
+		run_error(run, "%s: vgdb got no answer%s%s", p->title,
+		    out.len > 0 ? ": " : "", out.len > 0 ? out.data : "");
+		buf_free(&out);
+	}
+	free(pid);
+	free(uid);
+	return out.data;
+}
+
+/* The daemon's processes, the parent first. */
+static int
+processes(struct run *run, struct proc *procs)
+{
+	memset(procs, 0, sizeof(*procs));
+	procs[0].pid = run->daemon.pid;
+	snprintf(procs[0].title, sizeof(procs[0].title), "parent");
+	return 1 + daemon_procs(procs + 1, MAX_PROCS - 1);
+}
+
+static json_t *
+stats_list(struct run *run, const char *name)
+{
+	json_t	*j = json_object_get(run->stats, name);
+
+	if (j == NULL) {
+		j = json_array();
+		json_object_set_new(run->stats, name, j);
+	}
+	return j;
+}
 
 static void
-after(struct run *run, unsigned int i, void *arg)
+after(struct run *run, unsigned int batch, void *arg)
 {
-	(void)run;
+	struct proc	 procs[MAX_PROCS];
+	json_t		*list = stats_list(run, "leaks");
+	char		*text;
+	int		 i, n;
+
 	(void)arg;
-	warnx("block %u", i);
+	share_pipes();
+	n = processes(run, procs);
+	for (i = 0; i < n && !run->stop; i++) {
+		if ((text = ask(run, &procs[i])) == NULL)
+			continue;
+		/* all there is at first; nothing has been lost by sessions yet */
+		if (batch > 0)
+			memcheck_leaks(text, procs[i].title, batch, list);
+		free(text);
+	}
+}
+
+/* Errors are in the logs, which are named by process. */
+static void
+end(struct run *run, void *arg)
+{
+	const struct daemon	*d = &run->daemon;
+	json_t			*list = stats_list(run, "errors");
+	char			*path, *text;
+	int			 i;
+
+	(void)arg;
+	for (i = -1; i < d->nprocs; i++) {
+		path = xasprintf(DIR_VG "/log.%d", i == -1 ? (int)d->pid :
+		    (int)d->procs[i].pid);
+		if ((text = read_file(path, NULL, 16 << 20)) != NULL)
+			memcheck_errors(text, i == -1 ? "parent" :
+			    d->procs[i].title, list);
+		free(text);
+		free(path);
+	}
+}
+
+/* --- in the command's process ------------------------------------------------------- */
+
+static int
+load_suppressions(struct engine *e)
+{
+	char	*path = cli_share("fixtures/valgrind.supp");
+
+	if (path == NULL)
+		warnx("fixtures/valgrind.supp is nowhere");
+	else if ((e->suppressions = read_file(path, &e->len, 1 << 20)) == NULL)
+		warn("%s", path);
+	free(path);
+	return e->suppressions == NULL ? -1 : 0;
 }
 
 static int
 valgrind_run(const struct leak_job *job, struct leak_result *res)
 {
-	const uint64_t	 sessions[] = { job->sessions, job->sessions,
+	const uint64_t	 sessions[BATCHES] = { job->sessions, job->sessions,
 			     2 * job->sessions };
-	struct leak_run	 r = { .target = job->target, .blocks = {
-			     .sessions = sessions, .n = nitems(sessions),
-			     .after = after } };
+	struct engine	 e = { 0 };
+	struct leak_run	 r = { .target = job->target, .wrap = &wrap,
+			     .blocks = { .sessions = sessions, .n = BATCHES,
+			     .start = start, .after = after, .end = end,
+			     .arg = &e } };
+	const json_t	*stats;
 	int		 code;
 
+	if (load_suppressions(&e) == -1)
+		return EX_SETUP;
 	code = leak_play(job, &r, 1);
+	if (code == EX_PASS) {
+		stats = json_object_get(r.end, "stats");
+		memcheck_judge(json_object_get(stats, "leaks"),
+		    json_object_get(stats, "errors"), job->sessions, res);
+		res->sessions = 3 * job->sessions;
+	}
 	json_decref(r.end);
-	res->sessions = 4 * job->sessions;
+	free(e.suppressions);
 	return code;
 }
 

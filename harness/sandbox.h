@@ -67,6 +67,9 @@ struct sandbox_cmd {
 	int	 fd[3];		/* stdin, stdout, stderr; -1 is /dev/null */
 	unsigned int uid;	/* also the gid */
 	int	 trace;		/* watch it and its descendants for fatal signals */
+	int	 patient;	/* its wait for children that start, poll(2) for
+				 * 10 s, takes as long as it takes, where
+				 * the kernel can do that */
 	int	 tty;		/* own session, fd[0] becomes the controlling terminal */
 	const char	*const *env;	/* NAME=VALUE on top of the usual few, or NULL */
 };

@@ -256,9 +256,9 @@ serve(struct init *in)
 static void
 loop(struct init *in)
 {
-	struct pollfd		 pfd[3 + JOBS_MAX];
+	struct pollfd		 pfd[4 + JOBS_MAX + WAITS_MAX];
 	struct signalfd_siginfo	 si;
-	size_t			 n;
+	size_t			 n, nwaits;
 	int			 more = 0, timeout;
 
 	for (;;) {
@@ -274,7 +274,8 @@ loop(struct init *in)
 		pfd[2].events = POLLIN;
 		n = job_pollfds(in, pfd + 3);
 		timeout = more ? 0 : n > 0 ? 100 : -1;
-		if (poll(pfd, 3 + n, timeout) == -1 && errno != EINTR)
+		nwaits = wait_pollfds(in, pfd + 3 + n);
+		if (poll(pfd, 3 + n + nwaits, timeout) == -1 && errno != EINTR)
 			err(1, "poll");
 		if (pfd[1].revents & (POLLERR | POLLHUP))
 			_exit(0);
@@ -282,6 +283,7 @@ loop(struct init *in)
 			;
 		more = reap(in);
 		job_poll(in);
+		wait_poll(in, pfd + 3 + n, nwaits);
 		if (pfd[0].revents)
 			serve(in);
 	}

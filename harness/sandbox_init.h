@@ -12,6 +12,7 @@
 
 #define JOBS_MAX	8
 #define ZOMBIES_MAX	256
+#define WAITS_MAX	16
 
 /* A message that waits until the runner reads. */
 struct out {
@@ -62,6 +63,17 @@ struct zombie {
 	uint64_t	 start;
 };
 
+/* A poll(2) that is held back until its descriptor is readable. */
+struct wait {
+	uint64_t	 id;		/* of the notification; 0: free */
+	int		 fd;
+};
+
+struct waits {
+	int		 listener;	/* of seccomp(2); <= 0: none */
+	struct wait	 wait[WAITS_MAX];
+};
+
 struct init {
 	int		 ctl;
 	int		 ev;
@@ -72,6 +84,7 @@ struct init {
 	struct job	 jobs[JOBS_MAX];
 	struct zombie	 zombies[ZOMBIES_MAX];
 	size_t		 nzombies;
+	struct waits	 waits;
 	int		 untraceable;	/* errno of PTRACE_SEIZE */
 };
 
@@ -106,6 +119,14 @@ int	 job_reaped(struct init *, pid_t);
 void	 job_ended(struct init *, struct job *, int status);
 size_t	 job_pollfds(struct init *, struct pollfd *);
 void	 job_poll(struct init *);
+
+/* sandbox_wait.c: in the child, the filter's listener or -1 ... */
+int	 wait_filter(void);
+/* ... which goes to init through a socket */
+int	 wait_send(int sock, int fd);
+void	 wait_receive(struct init *, int sock);
+size_t	 wait_pollfds(struct init *, struct pollfd *);
+void	 wait_poll(struct init *, const struct pollfd *, size_t);
 
 /* sandbox_procfs.c: -1 when there is no such process. */
 struct procstat {

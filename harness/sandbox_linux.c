@@ -379,6 +379,7 @@ sandbox_spawn(struct sandbox *sb, const struct sandbox_cmd *cmd)
 
 	rq.uid = cmd->uid;
 	rq.trace = cmd->trace;
+	rq.patient = cmd->patient;
 	rq.tty = cmd->tty;
 	for (i = 0; i < 3; i++) {
 		rq.fd[i] = cmd->fd[i] == -1 ? -1 : n;

@@ -29,6 +29,7 @@ struct sb_request {
 	int		 signo;
 	unsigned int	 uid;
 	int		 trace;
+	int		 patient;
 	int		 tty;
 	int		 fd[3];		/* index into those sent along, or -1 */
 	int		 argc;

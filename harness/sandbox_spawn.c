@@ -1,6 +1,7 @@
 #include <sys/types.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <linux/capability.h>
@@ -30,6 +31,7 @@ struct child {
 	const int	 *fds;		/* those that came along */
 	int		  go[2];	/* init says: you are being traced */
 	int		  failed[2];	/* errno of exec */
+	int		  wait[2];	/* the listener of sandbox_wait.c */
 };
 
 /*
@@ -108,6 +110,18 @@ set_fds(const struct child *ch)
 	return failed;
 }
 
+/* Before the descriptors are moved.  Where it cannot be had there is no patience. */
+static void
+set_patient(const struct child *ch)
+{
+	int	 fd;
+
+	if ((fd = wait_filter()) == -1)
+		return;
+	(void)wait_send(ch->wait[1], fd);
+	close(fd);
+}
+
 static void
 set_signals(void)
 {
@@ -130,6 +144,8 @@ child_main(const struct child *ch)
 	close(ch->go[1]);
 	if (read(ch->go[0], &go, 1) != 1)
 		_exit(127);
+	if (ch->rq->patient)
+		set_patient(ch);
 	if ((failed = set_fds(ch)) != -1) {
 		setsid();
 		umask(022);
@@ -234,22 +250,27 @@ init_spawn(struct init *in, const struct sb_request *rq, char *strings,
     size_t len, const int *fds)
 {
 	struct child	 ch = { .rq = rq, .fds = fds, .go = { -1, -1 },
-			     .failed = { -1, -1 } };
+			     .failed = { -1, -1 }, .wait = { -1, -1 } };
 	int		 error = EINVAL, i;
 	pid_t		 pid = -1;
 
 	ch.argv = vector(&strings, strings + len, rq->argc);
 	ch.env = vector(&strings, strings + len, rq->envc);
 	if (pipe2(ch.go, O_CLOEXEC) == -1 ||
-	    pipe2(ch.failed, O_CLOEXEC) == -1)
+	    pipe2(ch.failed, O_CLOEXEC) == -1 || (rq->patient &&
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ch.wait) == -1))
 		error = errno;
 	else if (ch.argv[0] != NULL)
 		pid = child_fork(in, &ch, &error);
+	if (pid != -1 && rq->patient)
+		wait_receive(in, ch.wait[0]);
 	for (i = 0; i < 2; i++) {
 		if (ch.go[i] != -1)
 			close(ch.go[i]);
 		if (ch.failed[i] != -1)
 			close(ch.failed[i]);
+		if (ch.wait[i] != -1)
+			close(ch.wait[i]);
 	}
 	free(ch.argv);
 	free(ch.env);
