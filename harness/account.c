@@ -62,6 +62,7 @@ struct account {
 	struct shelves	 shelves;
 	unsigned long	 npromised, narrived;
 	int		 headers_only;
+	int		 may_repeat;
 };
 
 struct text {
@@ -651,6 +652,12 @@ judge_arrival(struct account *a, struct arrival *v,
 	free(why);
 }
 
+void
+account_may_repeat(struct account *a)
+{
+	a->may_repeat = 1;
+}
+
 static void
 judge_promise(struct account *a, const struct promised *p,
     void (*object)(void *, const char *), void *arg)
@@ -662,7 +669,8 @@ judge_promise(struct account *a, const struct promised *p,
 	for (i = 0; i < p->nrcpts; i++) {
 		due = copies_due(a, p->rcpts[i]);
 		if (p->kind == PROMISE_REFUSED || p->got[i] == due ||
-		    (p->kind == PROMISE_OPEN && p->got[i] < due))
+		    (p->kind == PROMISE_OPEN && p->got[i] < due) ||
+		    (a->may_repeat && due > 0 && p->got[i] > due))
 			continue;
 		why = xasprintf("a message of %zu octets from <%s> (%s) to <%s> "
 		    "arrived %d times, due: %d", p->bodylen, p->sender, p->who,

@@ -16,6 +16,7 @@
 #include "smtp.h"
 
 #define BACKLOG_WAIT	500		/* us */
+#define AFTER_WAIT	2000		/* us, between looks at the point */
 
 struct fleet {
 	struct actor	*actor;
@@ -32,6 +33,7 @@ struct fleet {
 	struct sockaddr_storage to, from;
 	socklen_t	 tolen, fromlen;
 	int		 smtps;
+	const char	*after;		/* the point to begin at, or NULL */
 };
 
 static const char *
@@ -68,6 +70,8 @@ client_check(struct parser *p, struct role *r)
 			parse_fail(p, &o->pos, "\"%s\": expected a numeric "
 			    "address like 127.0.0.1:25 or [::1]:25", o->value);
 	}
+	if ((o = opt_find(&r->opts, "after")) != NULL && o->value != NULL)
+		name_note(p, POINT_AWAIT, o->value, &o->pos);
 	if ((o = opt_find(&r->opts, "sessions")) != NULL &&
 	    opt_range(r, "sessions", 1).lo == 0)
 		parse_fail(p, &o->pos, "expected at least one session");
@@ -257,6 +261,10 @@ fleet_may(struct fleet *f, uint64_t *wait)
 	if (f->started == f->sessions || f->active >= f->limit ||
 	    f->actor->run->stop)
 		return 0;
+	if (f->after != NULL && !run_reached(f->actor->run, f->after)) {
+		*wait = AFTER_WAIT;
+		return 0;
+	}
 	passed = now_us() - f->t0;
 	if (f->rate > 0 && (due = f->started * 1000000 / f->rate) > passed) {
 		*wait = due - passed;
@@ -342,6 +350,7 @@ client_start(struct actor *a)
 	    opt_range(r, "sessions", 1).hi;
 	f->rate = opt_range(r, "rate", 0).hi;
 	f->parallel = opt_range(r, "parallel", 1);
+	f->after = opt_value(r, "after", NULL);
 	f->smtps = opt_find(&r->opts, "smtps") != NULL;
 	f->choices = choice_stream(a->run->choices, r->name);
 	f->timer = evtimer_new(a->run->base, fleet_timer, f);
@@ -415,6 +424,7 @@ static const struct opt_kind client_opts[] = {
 	{ "sessions",	OPT_RANGE },
 	{ "parallel",	OPT_RANGE },
 	{ "rate",	OPT_RANGE },
+	{ "after",	OPT_TEXT },
 	{ NULL,		OPT_WORD }
 };
 

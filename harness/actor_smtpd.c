@@ -1,4 +1,6 @@
 /* smtpd: the daemon under test; the block is its smtpd.conf(5). */
+#include <sys/ioctl.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -327,15 +329,20 @@ smtpd_hopeless(struct run *run)
 	return 1;
 }
 
-static int
-smtpd_ready(struct run *run)
+int
+daemon_ready(struct run *run)
 {
-	if (run->daemon.exited || run->stop || smtpd_hopeless(run))
-		return 1;
 	/* it listens before its filters are ready, but hears nobody */
 	return all_ready(run) && daemon_listening(0) &&
 	    access(run->target->socket, F_OK) == 0 &&
 	    port_missing(run) == 0 && procs_steady(&run->daemon);
+}
+
+static int
+smtpd_ready(struct run *run)
+{
+	return run->daemon.exited || run->stop || smtpd_hopeless(run) ||
+	    daemon_ready(run);
 }
 
 /* Does the scenario's own text declare this filter or table? */
@@ -427,33 +434,59 @@ wait_ready(struct run *run)
 	return run_until(run, smtpd_ready, READY_TIMEOUT * run_slow(run));
 }
 
+static void
+log_close(struct daemon *d)
+{
+	if (d->logev != NULL)
+		event_free(d->logev);
+	if (d->logfd != -1)
+		close(d->logfd);
+	d->logev = NULL;
+	d->logfd = -1;
+}
+
+int
+daemon_launch(struct run *run)
+{
+	struct daemon *d = &run->daemon;
+	char err[512];
+	int fds[2], n;
+
+	/* of one that is gone */
+	while (d->logfd != -1 && ioctl(d->logfd, FIONREAD, &n) == 0 && n > 0)
+		daemon_read_log(run);
+	log_close(d);
+	if (pipe2(fds, O_CLOEXEC) == -1) {
+		run_error(run, "pipe: %s", strerror(errno));
+		return -1;
+	}
+	set_nonblock(fds[0]);
+	d->logfd = fds[0];
+	d->logev = event_new(run->base, fds[0], EV_READ | EV_PERSIST,
+	    log_readable, run);
+	event_add(d->logev, NULL);
+	d->exited = d->ready = d->nprocs = 0;
+	d->pid = daemon_start(run->sb, run->target, NULL, run->opts->wrap,
+	    fds[1], err, sizeof(err));
+	close(fds[1]);
+	if (d->pid == -1)
+		run_error(run, "%s", err);
+	return d->pid == -1 ? -1 : 0;
+}
+
 static int
 smtpd_start(struct actor *a)
 {
 	struct run *run = a->run;
 	struct daemon *d = &run->daemon;
-	char err[512];
-	int fds[2];
 
 	if (write_conf(a) == -1) {
 		if (run->verdict == NULL)
 			run_error(run, "%s: %s", CONF, strerror(errno));
 		return -1;
 	}
-	if (pipe2(fds, O_CLOEXEC) == -1)
+	if (daemon_launch(run) == -1)
 		return -1;
-	set_nonblock(fds[0]);
-	d->logfd = fds[0];
-	d->logev = event_new(run->base, fds[0], EV_READ | EV_PERSIST,
-	    log_readable, run);
-	event_add(d->logev, NULL);
-	d->pid = daemon_start(run->sb, run->target, NULL, run->opts->wrap,
-	    fds[1], err, sizeof(err));
-	close(fds[1]);
-	if (d->pid == -1) {
-		run_error(run, "%s", err);
-		return -1;
-	}
 	if (!wait_ready(run) || d->exited || run->stop || smtpd_hopeless(run)) {
 		/* its last words may still be in the pipe */
 		run_until(run, NULL, 20000);
@@ -479,10 +512,7 @@ smtpd_stop(struct actor *a)
 {
 	struct daemon *d = &a->run->daemon;
 
-	if (d->logev != NULL)
-		event_free(d->logev);
-	if (d->logfd != -1)
-		close(d->logfd);
+	log_close(d);
 	buf_free(&d->logbuf);
 	json_decref(d->log);
 }

@@ -11,6 +11,9 @@ object(void *arg, const char *text)
 static void
 accounting_finish(struct run *run)
 {
+	/* RFC 5321 6.1: rather twice than not at all */
+	if (run->daemon.crashed)
+		account_may_repeat(run->account);
 	account_judge(run->account, object, run);
 }
 

@@ -43,7 +43,8 @@ crash_log(struct run *run, const char *line)
 	/* told with its process, when that has ended */
 	if (sanitizer_line(run, line))
 		return;
-	if (run->daemon.stopping || !run->daemon.ready || exit_expected(run))
+	if (run->daemon.stopping || run->daemon.down || !run->daemon.ready ||
+	    exit_expected(run))
 		return;
 	for (i = 0; last_words[i] != NULL; i++)
 		if (strstr(line, last_words[i]) != NULL) {
@@ -137,7 +138,8 @@ crash_event(struct run *run, const struct sandbox_event *ev)
 		free(report);
 		free(who);
 	} else if (ev->what == SANDBOX_EXIT && ev->pid == run->daemon.pid &&
-	    run->daemon.ready && !run->daemon.stopping && !exit_expected(run))
+	    run->daemon.ready && !run->daemon.stopping && !run->daemon.down &&
+	    !exit_expected(run))
 		object_exit(run, ev->status);
 }
 
@@ -200,6 +202,9 @@ crash_finish(struct run *run)
 {
 	const char *how;
 
+	if (run->daemon.down && !run->failed)
+		oracle_object(run, &oracle_crash, "smtpd",
+		    "crashed by the scenario, and not started again");
 	if (!run->daemon.ready || run->daemon.exited || run->daemon.addrlen == 0)
 		return;
 	if ((how = probe(run)) != NULL &&

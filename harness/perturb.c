@@ -157,8 +157,8 @@ who_find(const char *name)
 	return i;
 }
 
-static const char *
-parse_who(struct parser *p)
+const char *
+perturb_parse_who(struct parser *p)
 {
 	const char *who, *list = "";
 	struct pos pos;
@@ -180,7 +180,7 @@ perturb_parse_stop(struct parser *p)
 {
 	struct window *w = arena_alloc(p->arena, sizeof(*w));
 
-	w->who = parse_who(p);
+	w->who = perturb_parse_who(p);
 	lex_skip(p, 0);
 	lex_expect(p, "after", "stop WHO after N [for M]");
 	lex_skip(p, 0);
@@ -203,6 +203,14 @@ titled(const struct proc *proc, size_t who)
 
 	return (title != NULL && strcmp(proc->title, title) == 0) ||
 	    (old != NULL && strcmp(proc->title, old) == 0);
+}
+
+int
+perturb_is(const struct proc *proc, const char *who)
+{
+	size_t i = who_find(who);
+
+	return i < nitems(whos) && titled(proc, i);
 }
 
 static pid_t
@@ -462,8 +470,8 @@ static const struct {
 	const char	*(*parse)(struct parser *);
 	void		(*happen)(struct perturb *, const struct rest *);
 } rests[] = {
-	{ "stop",	parse_who,	rest_stop },
-	{ "continue",	parse_who,	rest_continue },
+	{ "stop",	perturb_parse_who,	rest_stop },
+	{ "continue",	perturb_parse_who,	rest_continue },
 	{ "fin",	parse_client,	rest_cut },
 	{ "rst",	parse_client,	rest_cut },
 	{ "half-close",	parse_client,	rest_cut },

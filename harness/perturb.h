@@ -8,6 +8,7 @@
 
 struct parser;
 struct pos;
+struct proc;
 struct run;
 struct session;
 
@@ -56,6 +57,11 @@ STAILQ_HEAD(rests, rest);
 /* The items "stop WHO after N [for M]" and "rest WHAT WHO" of a scenario. */
 void	 perturb_parse_stop(struct parser *);
 void	 perturb_parse_rest(struct parser *);
+
+/* One of these, named as in "stop WHO"; a mistake in the file otherwise. */
+const char *perturb_parse_who(struct parser *);
+/* Is this one of the daemon's the one of that name? */
+int	 perturb_is(const struct proc *, const char *who);
 
 /* The daemon is ready, no dialogue has begun; a no-op when none is asked for. */
 void	 perturb_start(struct run *);

@@ -188,8 +188,12 @@ struct daemon {
 	int		 logfd;
 	struct buf	 logbuf;
 	json_t		*log;		/* lines with times */
+	size_t		 judged;	/* so many of them, by oracle_clean.c */
 	int		 exited, status;
 	int		 stopping;	/* we asked it to end */
+	int		 down;		/* killed, and not back yet */
+	int		 crashed;	/* it was killed once */
+	uint64_t	 since;		/* when, or when it was started again */
 	int		 ready;
 	struct proc	 procs[MAX_PROCS];
 	int		 nprocs;
@@ -263,8 +267,18 @@ int	 exit_expected(const struct run *);
  */
 void	 clean_rest(struct run *);
 
+/* oracle_clean.c: judge what the daemon has said so far. */
+void	 clean_log(struct run *);
+
 /* actor_smtpd.c: the daemon's processes now, at most max; how many */
 int	 daemon_procs(struct proc *, int max);
+/*
+ * Start it with the configuration that is there; -1 after run_error().  What
+ * it says is added to its log.
+ */
+int	 daemon_launch(struct run *);
+/* Does it listen, with all its processes in their loops?  Ask repeatedly. */
+int	 daemon_ready(struct run *);
 /* Read what it has said so far. */
 void	 daemon_read_log(struct run *);
 

@@ -387,5 +387,5 @@ const struct step_kind *const step_kinds[] = {
 	&step_set, &step_run_cmd, &step_output, &step_connection,
 	&step_answer, &step_when,
 	&step_hold, &step_release, &step_exit, &step_kill, &step_close,
-	&step_deaf, NULL
+	&step_deaf, &step_crash, &step_restart, NULL
 };
