@@ -14,6 +14,7 @@
 #include <event2/dns_struct.h>
 
 #include "parser.h"
+#include "perturb.h"
 #include "run.h"
 
 #define TYPE_MX		15
@@ -21,6 +22,7 @@
 #define TYPE_CNAME	5
 #define TYPE_PTR	12
 #define TTL		60
+#define HELD		-2	/* no answer yet */
 
 enum rr_type {
 	RR_A, RR_AAAA, RR_MX, RR_TXT, RR_PTR, RR_CNAME, RR_NXDOMAIN,
@@ -59,6 +61,7 @@ struct dns {
 	struct actor	*actor;
 	int		 fd;
 	struct evdns_server_port *port;
+	STAILQ_HEAD(, late) held;	/* answers, by a perturbation */
 };
 
 /* What every scenario can look up: its own host. */
@@ -294,6 +297,7 @@ dns_answer(const struct rrs *rrs, struct evdns_server_request *q,
 }
 
 struct late {
+	STAILQ_ENTRY(late) entry;
 	struct evdns_server_request *q;
 	struct event	*timer;
 	int		 rcode;
@@ -320,7 +324,7 @@ dns_trace(struct dns *d, const struct evdns_server_request *q, int rcode)
 		return;
 	snprintf(text, sizeof(text), "%s type %d -> %s", q->questions[0]->name,
 	    q->questions[0]->type, rcode == -1 ? "no answer" :
-	    rcode == 0 ? "answered" : evdns_err_to_string(rcode));
+	    rcode == HELD ? "held back" : rcode == 0 ? "answered" : evdns_err_to_string(rcode));
 	run_trace(d->actor->run, NULL, d->actor->role->name, "--", text,
 	    strlen(text));
 }
@@ -332,22 +336,28 @@ dns_query(struct evdns_server_request *q, void *arg)
 	struct timeval tv;
 	struct late *l;
 	uint64_t delay = 0;
-	int rcode;
+	int rcode, holds;
 
 	rcode = dns_answer(d->actor->role->arg, q, &delay);
-	dns_trace(d, q, rcode);
+	holds = rcode != -1 && delay == 0 &&
+	    perturb_holds(d->actor->run, &actor_dns);
+	dns_trace(d, q, holds ? HELD : rcode);
 	if (rcode == -1) {
 		evdns_server_request_drop(q);
 		return;
 	}
 	evdns_server_request_set_flags(q, EVDNS_FLAGS_AA | EVDNS_FLAGS_RD);
-	if (delay == 0) {
+	if (delay == 0 && !holds) {
 		evdns_server_request_respond(q, rcode);
 		return;
 	}
 	l = xcalloc(1, sizeof(*l));
 	l->q = q;
 	l->rcode = rcode;
+	if (holds) {
+		STAILQ_INSERT_TAIL(&d->held, l, entry);
+		return;
+	}
 	l->timer = evtimer_new(d->actor->run->base, dns_late, l);
 	tv.tv_sec = (time_t)(delay / 1000000);
 	tv.tv_usec = (suseconds_t)(delay % 1000000);
@@ -362,6 +372,7 @@ dns_prepare(struct actor *a)
 
 	a->state = d;
 	d->actor = a;
+	STAILQ_INIT(&d->held);
 	sin.sin_port = htons(53);
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	d->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -376,12 +387,27 @@ dns_prepare(struct actor *a)
 }
 
 static void
+dns_go_on(struct actor *a)
+{
+	struct dns *d = a->state;
+	struct late *l;
+
+	while ((l = STAILQ_FIRST(&d->held)) != NULL) {
+		STAILQ_REMOVE_HEAD(&d->held, entry);
+		dns_trace(d, l->q, l->rcode);
+		evdns_server_request_respond(l->q, l->rcode);
+		free(l);
+	}
+}
+
+static void
 dns_stop(struct actor *a)
 {
 	struct dns *d = a->state;
 
 	if (d == NULL)
 		return;
+	dns_go_on(a);
 	if (d->port != NULL)
 		evdns_close_server_port(d->port);
 	close(d->fd);
@@ -397,4 +423,5 @@ const struct actor_kind actor_dns = {
 	.check = dns_check,
 	.prepare = dns_prepare,
 	.stop = dns_stop,
+	.go_on = dns_go_on,
 };

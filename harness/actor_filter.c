@@ -232,4 +232,5 @@ const struct actor_kind actor_filter = {
 	.done = plugin_done,
 	.judge = plugin_judge,
 	.stop = plugin_stop,
+	.go_on = plugin_go_on,
 };

@@ -27,7 +27,8 @@
 
 #define DEFAULT_TARGET	"7.9.0p0"
 #define DEFAULT_TIME	60		/* s */
-#define WATCHDOG	180		/* s without a sign of life */
+#define WATCHDOG	180		/* s without a sign of life, */
+#define SILENT		(PERTURB_SILENCE / 1000000)	/* and where it is meant */
 #define SAVE_US		2000000
 #define TELL_US		10000000	/* between lines where it is no terminal */
 #define DRAW_US		200000
@@ -340,6 +341,8 @@ hunt(struct hunt *h)
 	int		 signo, code;
 
 	prepare(h);
+	if (h->allowed & PERTURB_TIMEOUT)
+		pool.watchdog += SILENT;
 	printf("hunting on %s for %llu s, %llu at once, seed 0x%016llx\n",
 	    h->target->name, (unsigned long long)h->seconds,
 	    (unsigned long long)h->parallel, (unsigned long long)h->seed);
@@ -360,7 +363,7 @@ hunt_main(int argc, char **argv)
 {
 	enum { TIME = 256, SEED, TARGET, JSON, STRATEGY, FINDINGS };
 	struct hunt	 h = { .spec = DEFAULT_TARGET, .seconds = DEFAULT_TIME,
-			     .allowed = PERTURB_ALL };
+			     .allowed = PERTURB_DEFAULT };
 	const struct option longopts[] = {
 		{ "time",	required_argument, NULL, TIME },
 		{ "seed",	required_argument, NULL, SEED },
@@ -412,7 +415,7 @@ const struct cmd	cmd_hunt = {
 	"  --target T        this daemon (default: " DEFAULT_TARGET ")\n"
 	"  --strategy LIST   disturb only so: none, or of delay, segment, cut, "
 	"stop,\n"
-	"                    hold, pct\n"
+	"                    hold, pct, pause; or timeout, which takes minutes\n"
 	"  --findings DIR    keep findings there (default: build/findings)\n"
 	"  --json F          the result, and what each strategy came to\n"
 	"  --all             do not end with the first finding\n"

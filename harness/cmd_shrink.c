@@ -128,6 +128,7 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 	if (sc == NULL)
 		return 0;
 	s->sc = sc;
+	pool.watchdog += (unsigned int)(sc->timeout / 1000000);
 	s->signo = pool_run(&pool);
 	script_free(sc);
 	return s->hits;

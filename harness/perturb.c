@@ -36,6 +36,8 @@ static const struct {
 	{ "stop",	PERTURB_STOP },
 	{ "hold",	PERTURB_HOLD },
 	{ "pct",	PERTURB_PCT },
+	{ "pause",	PERTURB_PAUSE },
+	{ "timeout",	PERTURB_TIMEOUT },
 };
 
 /*
@@ -43,18 +45,20 @@ static const struct {
  * them otherwise.
  */
 #define BUSY	3
+#define OWN	6
 static const struct {
 	const char	*name;
 	const char	*title, *old;	/* after "smtpd: "; NULL: not the daemon's */
-	unsigned int	 bit;
+	const struct actor_kind *ours;	/* an actor that does the same */
 } whos[] = {
-	{ "lookup",	"lookup",	NULL,		PERTURB_STOP },
-	{ "dispatcher",	"dispatcher",	"pony express",	PERTURB_STOP },
-	{ "queue",	"queue",	NULL,		PERTURB_STOP },
-	{ "scheduler",	"scheduler",	NULL,		PERTURB_STOP },
-	{ "control",	"control",	NULL,		PERTURB_STOP },
-	{ "crypto",	"crypto",	"klondike",	PERTURB_STOP },
-	{ "filters",	NULL,		NULL,		PERTURB_HOLD },
+	{ "lookup",	"lookup",	NULL,		NULL },
+	{ "dispatcher",	"dispatcher",	"pony express",	NULL },
+	{ "queue",	"queue",	NULL,		NULL },
+	{ "scheduler",	"scheduler",	NULL,		NULL },
+	{ "control",	"control",	NULL,		NULL },
+	{ "crypto",	"crypto",	"klondike",	NULL },
+	{ "filters",	NULL,		NULL,		&actor_filter },
+	{ "dns",	NULL,		NULL,		&actor_dns },
 };
 
 /* A window in a run. */
@@ -94,7 +98,11 @@ struct disturbance {
 	uint64_t	 how;		/* index into cuts */
 	uint64_t	 late;		/* this one is delayed, 0: none */
 	uint64_t	 delay;		/* us */
-	int		 waits;		/* for its timer */
+	uint64_t	 pause;		/* before this one it waits for rest */
+	int		 pauses;	/* it does */
+	uint64_t	 silent;	/* and before this one for its end */
+	int		 is_silent;	/* it does */
+	int		 waits;		/* for its timer, or as above */
 	int		 closed;	/* half of it, and then all of it */
 };
 
@@ -275,7 +283,7 @@ pids_of(const struct run *run, size_t who, pid_t *pids)
 
 	if (run->sb == NULL)
 		return 0;		/* of another's daemon we stop nothing */
-	if (whos[who].title == NULL)
+	if (whos[who].ours == &actor_filter)
 		return filter_pids(run, pids);
 	for (i = 0; i < d->nprocs; i++)
 		if (titled(&d->procs[i], who))
@@ -362,6 +370,17 @@ window_open(struct perturb *p, struct standstill *w)
 	note_state(p);
 }
 
+/* An actor of ours says at once what it has held back. */
+static void
+go_on(struct perturb *p, const struct actor_kind *kind)
+{
+	struct actor *a;
+
+	TAILQ_FOREACH(a, &p->run->actors, entry)
+		if (a->role->kind == kind && kind->go_on != NULL)
+			kind->go_on(a);
+}
+
 static void
 window_close(struct perturb *p, struct standstill *w)
 {
@@ -377,6 +396,7 @@ window_close(struct perturb *p, struct standstill *w)
 			return;
 	for (i = 0; i < w->npids; i++)
 		sandbox_kill(p->run->sb, w->pids[i], SIGCONT);
+	go_on(p, whos[w->who].ours);
 }
 
 static void
@@ -518,6 +538,24 @@ rest_said(struct perturb *p)
 	return 1;
 }
 
+/* It waited for this: it ends, or goes on. */
+static void
+rest_session(struct perturb *p, struct session *s)
+{
+	struct disturbance *d = s->disturbance;
+
+	if (d->at_rest) {
+		d->at_rest = 0;
+		plan(p, "rest %s %s", cuts[d->how].name, s->label);
+		cut(s, d->how);
+		return;
+	}
+	plan(p, "rest go-on %s", s->label);
+	run_trace(p->run, s, s->label, "--", "<goes on>", 9);
+	d->pauses = d->waits = 0;
+	session_run(s);
+}
+
 /* One of those that wait for it, whichever is drawn. */
 static void
 rest_drawn(struct perturb *p)
@@ -531,7 +569,7 @@ rest_drawn(struct perturb *p)
 		open += p->w[i].state == OPEN;
 	TAILQ_FOREACH(s, &p->run->sessions, entry)
 		if (n < nitems(ready) && !s->over && s->disturbance != NULL &&
-		    s->disturbance->at_rest)
+		    (s->disturbance->at_rest || s->disturbance->pauses))
 			ready[n++] = s;
 	if (n + open == 0)
 		return;
@@ -539,10 +577,7 @@ rest_drawn(struct perturb *p)
 	any.hi = n > 0 && open > 0 ? 3 : 0;
 	if (n > 0 && (choice_draw(p->choices, "go-on", any) > 0 || open == 0)) {
 		any.hi = n - 1;
-		s = ready[choice_draw(p->choices, "gone", any)];
-		s->disturbance->at_rest = 0;
-		plan(p, "rest %s %s", cuts[s->disturbance->how].name, s->label);
-		cut(s, s->disturbance->how);
+		rest_session(p, ready[choice_draw(p->choices, "gone", any)]);
 		return;
 	}
 	any.hi = open - 1;
@@ -591,7 +626,7 @@ windows_draw(struct perturb *p, struct stream *st)
 {
 	const struct range many = { 1, MOST_WINDOWS };
 	const struct range busy = { 0, BUSY - 1 }, third = { 0, 2 };
-	const struct range any = { 0, nitems(whos) - 2 };
+	const struct range any = { 0, OWN - 1 }, half = { 0, 1 };
 	uint64_t n, i;
 
 	n = p->mask & PERTURB_STOP ? choice_draw(st, "windows", many) : 0;
@@ -600,6 +635,8 @@ windows_draw(struct perturb *p, struct stream *st)
 		    choice_draw(st, "whether", third) == 0 ? any : busy));
 	if (p->mask & PERTURB_HOLD)
 		window_draw(p, st, who_find("filters"));
+	if (p->mask & PERTURB_HOLD && choice_draw(st, "whether", half) == 0)
+		window_draw(p, st, who_find("dns"));
 }
 
 /* --- PCT: Burckhardt et al., ASPLOS 2010 -------------------------------------- */
@@ -715,6 +752,20 @@ perturb_start(struct run *run)
 }
 
 int
+perturb_holds(const struct run *run, const struct actor_kind *kind)
+{
+	const struct perturb *p = run->perturb;
+	int i;
+
+	if (p == NULL || p->tick == NULL)
+		return 0;
+	for (i = 0; i < p->nw; i++)
+		if (p->w[i].state == OPEN && whos[p->w[i].who].ours == kind)
+			return 1;
+	return 0;
+}
+
+int
 perturb_busy(const struct run *run)
 {
 	const struct perturb *p = run->perturb;
@@ -813,6 +864,10 @@ perturb_session(struct session *s)
 		d->delay = choice_scale(st, "delay", us);
 	if (p->mask & PERTURB_SEGMENT)
 		draw_segments(s, st);
+	if (p->mask & PERTURB_PAUSE)
+		d->pause = draw_step(st, "pause");
+	if (p->mask & PERTURB_TIMEOUT)
+		d->silent = draw_step(st, "silent");
 }
 
 void
@@ -858,17 +913,53 @@ cut(struct session *s, uint64_t how)
 	wait_for(s, s->ch->half ? HALF_CLOSED : 0);
 }
 
+/* Whoever is silent for ever waits for its end. */
 int
-perturb_waits(const struct session *s)
+perturb_waits(struct session *s)
 {
-	return s->disturbance != NULL && s->disturbance->waits;
+	struct disturbance *d = s->disturbance;
+
+	if (d == NULL || !d->waits)
+		return 0;
+	if (d->is_silent && !d->closed && s->ch->end != END_NONE) {
+		d->closed = 1;
+		session_timer(s, 0);
+	}
+	return 1;
 }
 
 int
 perturb_late(struct session *s)
 {
-	s->disturbance->waits = 0;
-	return s->disturbance->closed ? -1 : 0;
+	struct disturbance *d = s->disturbance;
+
+	d->waits = 0;
+	return d->closed || d->is_silent ? -1 : 0;
+}
+
+static int
+begin_pause(struct session *s)
+{
+	struct disturbance *d = s->disturbance;
+
+	plan(s->run->perturb, "pause %s %llu", s->label,
+	    (unsigned long long)d->step);
+	run_trace(s->run, s, s->label, "--", "<pauses>", 8);
+	d->pauses = d->waits = 1;
+	return 1;
+}
+
+static int
+begin_silence(struct session *s)
+{
+	struct disturbance *d = s->disturbance;
+
+	plan(s->run->perturb, "silent %s %llu", s->label,
+	    (unsigned long long)d->step);
+	run_trace(s->run, s, s->label, "--", "<silent>", 8);
+	d->at_rest = 0;
+	s->ended = d->is_silent = 1;
+	return wait_for(s, PERTURB_SILENCE);
 }
 
 int
@@ -891,5 +982,9 @@ perturb_contact(struct session *s)
 		cut(s, d->how);
 		return 1;
 	}
+	if (d->silent == d->step)
+		return begin_silence(s);
+	if (d->pause == d->step)
+		return begin_pause(s);
 	return d->late == d->step ? wait_for(s, d->delay) : 0;
 }

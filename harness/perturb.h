@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct actor_kind;
 struct parser;
 struct pos;
 struct proc;
@@ -23,11 +24,19 @@ enum {
 	PERTURB_SEGMENT	= 1 << 1,	/* what it says goes in small segments */
 	PERTURB_CUT	= 1 << 2,	/* it ends anywhere: FIN, RST, half-close */
 	PERTURB_STOP	= 1 << 3,	/* processes of the daemon stand still */
-	PERTURB_HOLD	= 1 << 4,	/* so do its filters */
+	PERTURB_HOLD	= 1 << 4,	/* so do its filters, and DNS answers */
 	PERTURB_PCT	= 1 << 5,	/* random priorities with change points */
-	PERTURB_CLIENTS	= PERTURB_DELAY | PERTURB_SEGMENT | PERTURB_CUT,
-	PERTURB_ALL	= (1 << 6) - 1
+	PERTURB_PAUSE	= 1 << 6,	/* a client says nothing for a while */
+	PERTURB_TIMEOUT	= 1 << 7,	/* nor anything ever again */
+	PERTURB_CLIENTS	= PERTURB_DELAY | PERTURB_SEGMENT | PERTURB_CUT |
+			    PERTURB_PAUSE | PERTURB_TIMEOUT,
+	PERTURB_ALL	= (1 << 8) - 1,
+	/* smtpd waits five minutes, as long as a hunt may take */
+	PERTURB_DEFAULT	= PERTURB_ALL & ~PERTURB_TIMEOUT
 };
+
+/* So long a client waits for the daemon to lose its patience. */
+#define PERTURB_SILENCE	330000000	/* us */
 
 /* "stop,cut" to bits; -1 with the word that is none in *bad (to be freed). */
 int	 perturb_mask(const char *, unsigned int *, char **bad);
@@ -49,7 +58,7 @@ STAILQ_HEAD(windows, window);
 /* What happens once nothing moves any more, one after the other; rest. */
 struct rest {
 	STAILQ_ENTRY(rest) entry;
-	const char	*what;		/* stop, continue, fin, rst, half-close, reach */
+	const char	*what;		/* of smtpdtest(5) */
 	const char	*who;
 };
 STAILQ_HEAD(rests, rest);
@@ -65,6 +74,8 @@ int	 perturb_is(const struct proc *, const char *who);
 
 /* The daemon is ready, no dialogue has begun; a no-op when none is asked for. */
 void	 perturb_start(struct run *);
+/* Does what an actor of ours would answer have to wait? */
+int	 perturb_holds(const struct run *, const struct actor_kind *);
 /* Is there something left to happen once nothing moves? */
 int	 perturb_busy(const struct run *);
 /* All goes on again; to be called when the dialogues are over, in any way. */
@@ -86,7 +97,7 @@ int	 perturb_contact(struct session *);
  */
 size_t	 perturb_part(struct session *, size_t len);
 /* Does it wait because of that?  Nothing else may wake it then. */
-int	 perturb_waits(const struct session *);
+int	 perturb_waits(struct session *);
 /* The time is up: 0 to go on, -1 if that was its end. */
 int	 perturb_late(struct session *);
 

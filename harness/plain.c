@@ -2,10 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "perturb.h"
 #include "plain.h"
 #include "report.h"
 #include "run.h"
 
+#define CONTACTS_FAR	(1ULL << 40)	/* in no run there are as many */
 #define MESSAGE_LINE	72	/* octets of a line where a message is cut */
 
 /* What was drawn by one stream, read from the front. */
@@ -28,6 +30,8 @@ struct plain {
 	char		 label[96];
 	unsigned int	 n;
 	uint64_t	 steps, cut;	/* made; before this one it ends, 0: never */
+	uint64_t	 pause;		/* or waits */
+	uint64_t	 silent;	/* or waits for its end */
 	char		 how[16];
 	uint64_t	 part;		/* of its message it says so much, 0: all */
 	int		 is_part;
@@ -126,48 +130,114 @@ draws(const struct steps *list)
 
 static void	 put_steps(struct plain *, const struct steps *);
 
-/* Where it would be cut it ends. */
+/* c[3], a client of a fleet, is called c3 once it stands for itself. */
+static void
+put_label(struct buf *b, const char *label)
+{
+	for (; *label != '\0'; label++)
+		if (*label != '[' && *label != ']')
+			buf_add(b, label, 1);
+}
+
+/* Where it would be cut, or silent, it ends. */
 static int
 counted(struct plain *p)
 {
+	struct buf	 b = { 0 };
+
 	if (p->over)
 		return 0;
-	if (++p->steps != p->cut)
+	p->steps++;
+	if (p->steps == p->pause) {
+		buf_addstr(&b, "<await ");
+		put_label(&b, p->label);
+		buf_addstr(&b, "-goes-on>");
+		put(p, b.data, b.len);
+		buf_free(&b);
+	}
+	if (p->steps != p->cut && p->steps != p->silent)
 		return 1;
-	buf_addf(p->out, "    C: <%s>\n", p->how);
+	if (p->steps == p->cut)
+		buf_addf(p->out, "    C: <%s>\n", p->how);
+	else
+		puts_in(p, "S: <close>");
 	p->over = 1;
 	return 0;
+}
+
+/* The next step at which something happens that does not happen in each turn. */
+static uint64_t
+next_event(const struct plain *p)
+{
+	const uint64_t	 at[] = { p->cut, p->pause, p->silent };
+	uint64_t	 next = UINT64_MAX;
+	size_t		 i;
+
+	for (i = 0; i < nitems(at); i++)
+		if (at[i] > p->steps && at[i] < next)
+			next = at[i];
+	return next;
+}
+
+/* How many steps are a turn that draws nothing? */
+static uint64_t
+turn_steps(struct plain *p, const struct step *st)
+{
+	struct buf	 scratch = { 0 }, *out = p->out;
+	uint64_t	 steps = p->steps, n;
+
+	/* nothing happens from here on */
+	p->out = &scratch;
+	p->steps = CONTACTS_FAR;
+	put_steps(p, &st->body);
+	n = p->steps - CONTACTS_FAR;
+	p->steps = steps;
+	p->out = out;
+	buf_free(&scratch);
+	return n;
+}
+
+/* So many turns that are all alike. */
+static void
+put_turns(struct plain *p, const struct step *st, uint64_t n, uint64_t each)
+{
+	char		 text[64];
+	uint64_t	 steps = p->steps;
+
+	if (n > 1) {
+		snprintf(text, sizeof(text), "repeat %" PRIu64 " {", n);
+		puts_in(p, text);
+		p->depth++;
+	}
+	if (n > 0)
+		put_steps(p, &st->body);
+	if (n > 1) {
+		p->depth--;
+		puts_in(p, "}");
+	}
+	p->steps = steps + n * each;
 }
 
 static void
 put_repeat(struct plain *p, const struct step *st)
 {
-	uint64_t	 i, n = take(p, "repeat", st->range), each;
-	char		 text[64];
+	uint64_t	 i, n = take(p, "repeat", st->range), each = 0, same;
 
-	each = 0;
-	if (!draws(&st->body)) {
-		const struct step	*in;
-
-		STAILQ_FOREACH(in, &st->body, entry)
-			each++;
-		/* as many turns as it had before it was cut */
-		if (p->cut > p->steps && each > 0 &&
-		    n > (p->cut - p->steps) / each)
-			n = (p->cut - p->steps) / each;
-		if (n > 1) {
-			snprintf(text, sizeof(text), "repeat %" PRIu64 " {", n);
-			puts_in(p, text);
-			p->depth++;
+	if (!draws(&st->body))
+		each = turn_steps(p, st);
+	for (i = 0; i < n && !p->over; ) {
+		same = each == 0 ? 0 :
+		    (next_event(p) - p->steps - 1) / each;
+		if (same > n - i)
+			same = n - i;
+		if (same > 1)
+			put_turns(p, st, same, each);
+		else {
 			put_steps(p, &st->body);
-			p->depth--;
-			puts_in(p, "}");
-			p->steps += each * (n - 1);
-			return;
+			same = 1;
 		}
+		i += same;
 	}
-	for (i = 0; i < n && !p->over; i++)
-		put_steps(p, &st->body);
 	if (n > 0)
 		counted(p);
 }
@@ -269,15 +339,6 @@ put_steps(struct plain *p, const struct steps *list)
 	}
 }
 
-/* c[3], a client of a fleet, is called c3 once it stands for itself. */
-static void
-put_label(struct buf *b, const char *label)
-{
-	for (; *label != '\0'; label++)
-		if (*label != '[' && *label != ']')
-			buf_add(b, label, 1);
-}
-
 /* What befell this session. */
 static void
 look_up(struct plain *p)
@@ -293,6 +354,12 @@ look_up(struct plain *p)
 			p->cut = n;
 			memcpy(p->how, how, sizeof(p->how));
 		}
+		if (sscanf(json_string_value(v), "pause %95s %" SCNu64, label,
+		    &n) == 2 && strcmp(label, p->label) == 0)
+			p->pause = n;
+		if (sscanf(json_string_value(v), "silent %95s %" SCNu64, label,
+		    &n) == 2 && strcmp(label, p->label) == 0)
+			p->silent = n;
 		if (sscanf(json_string_value(v), "part %95s %" SCNu64, label,
 		    &n) == 2 && strcmp(label, p->label) == 0) {
 			p->is_part = 1;
@@ -310,7 +377,7 @@ put_client(struct plain *p, const struct role *r, unsigned int n, int fleet)
 	snprintf(p->label, sizeof(p->label), fleet ? "%s[%u]" : "%s", r->name,
 	    n);
 	p->n = n;
-	p->steps = p->cut = p->part = 0;
+	p->steps = p->cut = p->part = p->pause = p->silent = 0;
 	p->is_part = p->over = p->depth = 0;
 	look_up(p);
 	buf_addstr(p->out, "\nclient ");
@@ -341,18 +408,40 @@ put_clients(struct plain *p, const struct role *r)
 		put_client(p, r, i, fleet != NULL);
 }
 
-static void
-put_plan(struct plain *p)
+static int
+is_silent(const struct plain *p)
 {
 	const json_t	*v;
 	size_t		 i;
 
 	json_array_foreach(p->plan, i, v)
-		if (strncmp(json_string_value(v), "stop ", 5) == 0 ||
-		    strncmp(json_string_value(v), "rest ", 5) == 0) {
-			put_label(p->out, json_string_value(v));
+		if (strncmp(json_string_value(v), "silent ", 7) == 0)
+			return 1;
+	return 0;
+}
+
+/* What happens to the run, in the words of a scenario. */
+static void
+put_plan(struct plain *p)
+{
+	const json_t	*v;
+	const char	*text;
+	size_t		 i;
+
+	if (is_silent(p))
+		buf_addf(p->out, "timeout %ds\n", PERTURB_SILENCE / 1000000);
+	json_array_foreach(p->plan, i, v) {
+		text = json_string_value(v);
+		if (strncmp(text, "rest go-on ", 11) == 0) {
+			buf_addstr(p->out, "rest reach ");
+			put_label(p->out, text + 11);
+			buf_addstr(p->out, "-goes-on\n");
+		} else if (strncmp(text, "stop ", 5) == 0 ||
+		    strncmp(text, "rest ", 5) == 0) {
+			put_label(p->out, text);
 			buf_addstr(p->out, "\n");
 		}
+	}
 }
 
 static int
@@ -382,7 +471,8 @@ put_rest(struct plain *p)
 	for (i = 0; i < p->nlines; i++) {
 		if (client_at(p, i + 1) != NULL)
 			in = 1;
-		if (!in)
+		if (!in && (strncmp(p->lines[i], "timeout ", 8) != 0 ||
+		    !is_silent(p)))
 			buf_addf(p->out, "%s\n", p->lines[i]);
 		if (in && p->lines[i][0] == '}')
 			in = 0;

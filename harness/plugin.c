@@ -10,6 +10,7 @@
 #include "oracle_filter.h"
 #include "parser.h"
 #include "pattern.h"
+#include "perturb.h"
 #include "plugin.h"
 #include "procs.h"
 #include "regex.h"
@@ -403,6 +404,12 @@ plugin_wake(void *arg)
 	size_t done = 0;
 	char *nl;
 
+	if (perturb_holds(pl->run, pl->probe->actor->role->kind)) {
+		/* what more there is waits in the socket, as for one stopped */
+		if (pl->ch->end == END_NONE)
+			event_del(pl->ch->rev);
+		return;
+	}
 	while (done < in->len && (nl = memchr(in->data + done, '\n',
 	    in->len - done)) != NULL) {
 		plugin_heard_line(pl, in->data + done,
@@ -733,6 +740,20 @@ plugin_free(struct plugin *pl)
 	free(pl->probe);
 	TAILQ_REMOVE(&pl->run->plugins, pl, entry);
 	free(pl);
+}
+
+/* It may hear again. */
+void
+plugin_go_on(struct actor *a)
+{
+	const struct plugin_seat *seat = a->state;
+	struct plugin *pl = seat == NULL ? NULL : seat->plugin;
+
+	if (pl == NULL || pl->ch == NULL || pl->ch->fd == -1)
+		return;
+	if (pl->ch->end == END_NONE && !pl->deaf)
+		event_add(pl->ch->rev, NULL);
+	plugin_wake(pl);
 }
 
 /* With the last of its blocks the process is over. */

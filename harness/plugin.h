@@ -117,6 +117,7 @@ int	 plugin_prepare(struct actor *);
 void	 plugin_said(struct session *, const char *, size_t);
 void	 plugin_done(struct session *);
 void	 plugin_stop(struct actor *);
+void	 plugin_go_on(struct actor *);
 extern const struct opt_kind plugin_opts[];
 /* One point, unless it is in there already. */
 void	 plugin_point(struct parser *, struct words *, const char *,

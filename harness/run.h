@@ -92,6 +92,8 @@ struct actor_kind {
 	/* all is over: was it needed? */
 	void		(*judge)(const struct actor *);
 	void		(*stop)(struct actor *);
+	/* what perturb_holds() has kept it from saying may be said */
+	void		(*go_on)(struct actor *);
 	/* of what smtpd starts: several blocks may have one name */
 	const struct plugin_kind *plugin;
 };

@@ -29,7 +29,7 @@ def test_each_script_says_what_it_is(script):
         assert re.search(rf"^# {word} +\S", head, re.M), word
     bug = re.search(r"^# bug +(\S+)$", head, re.M).group(1)
     assert (TOP / "fixtures" / "bugs" / f"{bug}.bug").exists()
-    assert re.search(r"^# rate +\d+ of \d+ ", head, re.M)
+    assert re.search(r"^# rate +\d+ of \d+\b", head, re.M)
 
 
 def test_a_daemon_that_hangs_has_not_survived():
