@@ -24,6 +24,7 @@ static const char *const names[KINDS] = {
 	[CMD_RCPT] = "RCPT",
 	[CMD_DATA] = "DATA",
 	[CMD_EOD] = "message",
+	[CMD_BDAT] = "BDAT",
 	[CMD_RSET] = "RSET",
 	[CMD_QUIT] = "QUIT",
 	[CMD_STARTTLS] = "STARTTLS",

@@ -1,4 +1,5 @@
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ struct smtp_track {
 	}		 blocked;
 	int		 data;		/* 354 was heard: this is a message */
 	struct buf	 body;
+	uint64_t	 chunk;		/* octets of a BDAT still to come */
+	int		 last;		/* it is the last one */
 	STAILQ_HEAD(, pending) pending;
 	size_t		 npending;
 	int		 enhanced;	/* ENHANCEDSTATUSCODES was advertised */
@@ -46,6 +49,7 @@ static const struct {
 	{ "MAIL",	CMD_MAIL,	0 },
 	{ "RCPT",	CMD_RCPT,	0 },
 	{ "DATA",	CMD_DATA,	1 },
+	{ "BDAT",	CMD_BDAT,	0 },
 	{ "RSET",	CMD_RSET,	0 },
 	{ "QUIT",	CMD_QUIT,	0 },
 	{ "STARTTLS",	CMD_STARTTLS,	1 },
@@ -87,6 +91,7 @@ track_forget(struct smtp_track *t)
 	free(t->rcpts);
 	t->rcpts = NULL;
 	t->nrcpts = 0;
+	buf_reset(&t->body);
 }
 
 static void
@@ -137,6 +142,45 @@ track_free(struct smtp_track *t)
 	free(t);
 }
 
+/*
+ * RFC 3030 2: BDAT, the number of octets that follow, and LAST or nothing.  No
+ * octets follow one that is not like that.
+ */
+static void
+track_bdat(struct smtp_track *t, const char *line)
+{
+	unsigned long long n;
+	char *end;
+
+	errno = 0;
+	n = strtoull(line + 4, &end, 10);
+	if (errno != 0 || line[4] == '\0' || !isdigit((unsigned char)line[5]) ||
+	    (*end != '\0' && strcasecmp(end, " LAST") != 0))
+		return;
+	t->chunk = n;
+	t->last = *end != '\0';
+	if (t->last && n == 0)
+		t->blocked = BLOCK_REPLY;
+}
+
+/* Octets of a chunk, as DATA would have them. */
+static size_t
+track_chunk(struct smtp_track *t, const char *s, size_t len)
+{
+	size_t n = t->chunk < len ? (size_t)t->chunk : len, i;
+	struct buf *b = &t->body;
+
+	for (i = 0; i < n; i++) {
+		if (s[i] == '.' && (b->len == 0 || b->data[b->len - 1] == '\n'))
+			buf_addstr(b, ".");
+		buf_add(b, s + i, 1);
+	}
+	t->chunk -= n;
+	if (t->chunk == 0 && t->last)
+		t->blocked = BLOCK_REPLY;
+	return n;
+}
+
 static void
 track_command(struct smtp_track *t, const char *line, size_t len)
 {
@@ -150,6 +194,9 @@ track_command(struct smtp_track *t, const char *line, size_t len)
 			pending_add(t, verbs[i].kind, line, len);
 			if (verbs[i].blocks)
 				t->blocked = BLOCK_REPLY;
+			if (verbs[i].kind == CMD_BDAT)
+				track_bdat(t, STAILQ_LAST(&t->pending, pending,
+				    entry)->line);
 			return;
 		}
 	}
@@ -199,6 +246,8 @@ track_next(struct smtp_track *t, const char *s, size_t len)
 
 	if (t->data)
 		return track_text(t, s, len);
+	if (t->chunk > 0)
+		return track_chunk(t, s, len);
 	if ((e = find_crlf(s, len)) == NULL)
 		return 0;
 	track_command(t, s, (size_t)(e - s));
@@ -246,7 +295,6 @@ track_promise(struct smtp_track *t, enum promise promise)
 	account_promise(t->s->run->account, promise, t->s->label,
 	    t->sender == NULL ? "" : t->sender, t->rcpts, t->nrcpts,
 	    t->body.data == NULL ? "" : t->body.data, t->body.len);
-	buf_reset(&t->body);
 	track_forget(t);
 }
 
@@ -304,6 +352,19 @@ answered_eod(struct smtp_track *t, const struct pending *p,
 	track_promise(t, r->code / 100 == 2 ? PROMISE_MADE : PROMISE_REFUSED);
 }
 
+/* A chunk that is refused ends the transaction, whether it is the last or not. */
+static void
+answered_bdat(struct smtp_track *t, const struct pending *p,
+    const struct reply *r)
+{
+	size_t len = strlen(p->line);
+
+	if (r->code / 100 != 2)
+		track_promise(t, PROMISE_REFUSED);
+	else if (len > 5 && strcasecmp(p->line + len - 5, " LAST") == 0)
+		track_promise(t, PROMISE_MADE);
+}
+
 static void
 answered_rset(struct smtp_track *t, const struct pending *p,
     const struct reply *r)
@@ -334,6 +395,7 @@ static void (*const answered[])(struct smtp_track *, const struct pending *,
 	[CMD_RCPT] = answered_rcpt,
 	[CMD_DATA] = answered_data,
 	[CMD_EOD] = answered_eod,
+	[CMD_BDAT] = answered_bdat,
 	[CMD_RSET] = answered_rset,
 	[CMD_STARTTLS] = answered_starttls,
 	[CMD_OTHER] = NULL,

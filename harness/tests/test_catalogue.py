@@ -50,6 +50,7 @@ def test_each_id_is_proven_or_not_testable():
     assert len(untestable) <= UNTESTABLE_MAX
     assert not [q["id"] for q in rows if q["id"] in untestable
                 and q["scenarios"]]
+    assert smtpdtest("list", "--missing").stdout == ""
 
 
 GOOD = ["5321-001", "MUST", "2.2.1", "C", "V", "EHLO is implemented"]
