@@ -267,6 +267,8 @@ growth_daemon(const struct leak_job *job, struct leak_result *res)
 		r[i].blocks.start = start;
 		r[i].blocks.after = after;
 		r[i].blocks.end = end;
+		/* not with smtpctl, for each time costs control some bytes */
+		r[i].blocks.waits = 1;
 		r[i].blocks.arg = &g;	/* each run has its copy, being forked */
 		r[i].wrap = &wrap;
 	}

@@ -765,7 +765,8 @@ play_blocks(struct run *run, const struct run_blocks *b)
 
 	for (i = 0; !run->stop; i++) {
 		settle(run);
-		clean_rest(run);
+		if (!b->waits)
+			clean_rest(run);
 		if (run->stop)
 			return;
 		b->after(run, i, b->arg);

@@ -21,6 +21,7 @@ struct run_blocks {
 	int		(*start)(struct run *, void *);
 	/* block i, from 0, is over and the daemon has come to rest */
 	void		(*after)(struct run *, unsigned int i, void *);
+	int		 waits;		/* after() itself waits for the rest */
 	/* the daemon has ended, or was never there */
 	void		(*end)(struct run *, void *);
 	void		*arg;
