@@ -1,4 +1,6 @@
 /* The filters of an smtpd.conf(5). */
+#include <arpa/inet.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,13 +27,20 @@ struct chain {
 struct use {
 	char		*name;
 	unsigned	 subsystem;
+	char		*listener;	/* as struct conf_proc has it, or NULL */
+};
+
+struct macro {
+	char		*name, *value;
 };
 
 struct filter_conf {
 	struct conf_proc *proc;
 	struct chain	*chain;
 	struct use	*use;
-	size_t		 nprocs, nchains, nuses;
+	struct macro	*macro;
+	size_t		 nprocs, nchains, nuses, nmacros;
+	int		 includes;
 };
 
 #define GROW(array, n)							\
@@ -74,9 +83,60 @@ skip(const char *p, int depth)
 	}
 }
 
+/* The word at p, which has one, without quotes; its length as it stands. */
+static size_t
+next_word(const char *p, struct buf *b)
+{
+	size_t len;
+
+	memset(b, 0, sizeof(*b));
+	buf_add(b, NULL, 0);
+	if (*p == '"' || *p == '\'')
+		return quoted(p, b);
+	len = strcspn(p, " \t,\n{}=\"'#");
+	if (len == 0)
+		len = 1;		/* a brace, or a '=' */
+	buf_add(b, p, len);
+	return len;
+}
+
+static const char *
+macro_find(const struct filter_conf *c, const char *name)
+{
+	size_t i;
+
+	for (i = c->nmacros; i > 0; i--)
+		if (strcmp(c->macro[i - 1].name, name) == 0)
+			return c->macro[i - 1].value;
+	return "";
+}
+
+/*
+ * What a macro stands for, in its place; there is no macro in a macro.  Only
+ * one word can be told where it stands.
+ */
+static size_t
+expand(const char *value, size_t off, size_t len, struct cword *w, size_t max)
+{
+	const char *p = value;
+	struct buf b;
+	size_t n = 0, i;
+
+	for (p += skip(p, 1); *p != '\0' && n < max; p += skip(p, 1)) {
+		p += next_word(p, &b);
+		w[n].text = b.data;
+		w[n].off = off;
+		w[n++].len = len;
+	}
+	for (i = 0; n > 1 && i < n; i++)
+		w[i].len = 0;
+	return n;
+}
+
 /* The words of the statement at *pp, which moves to the next one. */
 static size_t
-statement(const char *text, const char **pp, struct cword *w)
+statement(const struct filter_conf *c, const char *text, const char **pp,
+    struct cword *w)
 {
 	const char *p = *pp, *from;
 	struct buf b;
@@ -87,20 +147,17 @@ statement(const char *text, const char **pp, struct cword *w)
 		p += skip(p, depth);
 		if (*p == '\0' || *p == '\n' || n == MAX_WORDS)
 			break;
-		memset(&b, 0, sizeof(b));
-		buf_add(&b, NULL, 0);
 		from = p;
-		if (*p == '"' || *p == '\'')
-			p += quoted(p, &b);
-		else if (*p == '{' || *p == '}') {
-			depth += *p == '{' ? 1 : -1;
-			buf_add(&b, p++, 1);
-		} else {
-			p += strcspn(p, " \t,\n{}\"'#");
-			buf_add(&b, from, (size_t)(p - from));
-			if (p == from)
-				p++;
+		p += next_word(p, &b);
+		if (*from == '$') {
+			n += expand(macro_find(c, b.data + 1),
+			    (size_t)(from - text), (size_t)(p - from), w + n,
+			    MAX_WORDS - n);
+			buf_free(&b);
+			continue;
 		}
+		depth += *from == '{';
+		depth -= *from == '}';
 		w[n].text = b.data;
 		w[n].off = (size_t)(from - text);
 		w[n++].len = (size_t)(p - from);
@@ -169,6 +226,38 @@ say_filter(struct filter_conf *c, const struct cword *w, size_t n)
 		members(ch, w + 3, n - 3);
 }
 
+/* "listen on ADDRESS [port PORT]", as link-connect has its end. */
+static char *
+listener(const struct cword *w, size_t n)
+{
+	static const struct {
+		const char	*name, *port;
+	} services[] = {
+		{ "smtp", "25" }, { "submission", "587" }, { "smtps", "465" },
+		{ "submissions", "465" },
+	};
+	unsigned char addr[16];
+	const char *port = "25", *on = n > 2 ? w[2].text : "";
+	size_t i;
+
+	if (strcmp(on, "socket") == 0)
+		return xstrdup("unix:");
+	for (i = 3; i < n; i++)
+		if (strcmp(w[i].text, "smtps") == 0)
+			port = "465";
+	for (i = 3; i + 1 < n; i++)
+		if (strcmp(w[i].text, "port") == 0)
+			port = w[i + 1].text;
+	for (i = 0; i < nitems(services); i++)
+		if (strcmp(services[i].name, port) == 0)
+			port = services[i].port;
+	if (strcmp(on, "0.0.0.0") != 0 && inet_pton(AF_INET, on, addr) == 1)
+		return xasprintf("%s:%s", on, port);
+	if (strcmp(on, "::") != 0 && inet_pton(AF_INET6, on, addr) == 1)
+		return xasprintf("[%s]:%s", on, port);
+	return xasprintf("*:%s", port);
+}
+
 static void
 say_use(struct filter_conf *c, const struct cword *w, size_t n,
     unsigned subsystem)
@@ -192,6 +281,20 @@ say_use(struct filter_conf *c, const struct cword *w, size_t n,
 	(void)GROW(c->use, c->nuses);
 	c->use[i].name = name;
 	c->use[i].subsystem = subsystem;
+	c->use[i].listener = subsystem == 1 ? listener(w, n) : NULL;
+}
+
+static void
+say_macro(struct filter_conf *c, const struct cword *w, size_t n)
+{
+	struct macro *m = GROW(c->macro, c->nmacros);
+	struct buf b = { 0 };
+	size_t i;
+
+	for (i = 2; i < n; i++)
+		buf_addf(&b, "%s%s", i > 2 ? " " : "", w[i].text);
+	m->name = xstrdup(w[0].text);
+	m->value = b.data;
 }
 
 static void
@@ -199,7 +302,11 @@ say(struct filter_conf *c, const struct cword *w, size_t n)
 {
 	if (n < 2)
 		return;
-	if (strcmp(w[0].text, "filter") == 0)
+	if (strcmp(w[0].text, "include") == 0)
+		c->includes = 1;
+	else if (n >= 3 && strcmp(w[1].text, "=") == 0)
+		say_macro(c, w, n);
+	else if (strcmp(w[0].text, "filter") == 0)
 		say_filter(c, w, n);
 	else if (strcmp(w[0].text, "proc") == 0 && n >= 3)
 		proc_add(c, w[1].text, w + 2, n - 2);
@@ -222,15 +329,24 @@ chain_find(const struct filter_conf *c, const char *name)
 	return NULL;
 }
 
+/* By whom this filter or chain is used, which the process is of. */
 static unsigned
-used_for(const struct filter_conf *c, const char *name)
+used_for(const struct filter_conf *c, const char *name, struct conf_proc *p)
 {
+	const struct use *u;
 	unsigned bits = 0;
 	size_t i;
 
-	for (i = 0; i < c->nuses; i++)
-		if (strcmp(c->use[i].name, name) == 0)
-			bits |= c->use[i].subsystem;
+	for (i = 0; i < c->nuses; i++) {
+		u = &c->use[i];
+		if (strcmp(u->name, name) != 0)
+			continue;
+		bits |= u->subsystem;
+		if (u->listener != NULL)
+			*GROW(p->listener, p->nlisteners) =
+			    xstrdup(u->listener);
+	}
+	p->subsystems |= bits;
 	return bits;
 }
 
@@ -255,7 +371,7 @@ place(const struct filter_conf *c, const struct chain *ch,
 		if (!is_of(c, ch->member[i], p))
 			continue;
 		p->entries++;
-		p->subsystems |= used_for(c, ch->name);
+		used_for(c, ch->name, p);
 		p->others |= i > 0 ? OTHERS_BEFORE : 0;
 		p->others |= i + 1 < ch->nmembers ? OTHERS_AFTER : 0;
 		prev = i == 0 ? NULL : chain_find(c, ch->member[i - 1]);
@@ -274,11 +390,9 @@ look(const struct filter_conf *c, struct conf_proc *p)
 		place(c, &c->chain[i], p);
 	for (i = 0; i < c->nchains; i++) {
 		ch = &c->chain[i];
-		if (ch->proc == NULL || strcmp(ch->proc, p->name) != 0 ||
-		    used_for(c, ch->name) == 0)
-			continue;
-		p->entries++;
-		p->subsystems |= used_for(c, ch->name);
+		if (ch->proc != NULL && strcmp(ch->proc, p->name) == 0 &&
+		    used_for(c, ch->name, p) != 0)
+			p->entries++;
 	}
 	if (p->entries > 1) {
 		free(p->before);
@@ -295,13 +409,19 @@ filter_conf_parse(const char *text)
 	size_t n, i;
 
 	while (*p != '\0') {
-		n = statement(text, &p, w);
+		n = statement(c, text, &p, w);
 		say(c, w, n);
 		words_free(w, n);
 	}
 	for (i = 0; i < c->nprocs; i++)
 		look(c, &c->proc[i]);
 	return c;
+}
+
+int
+filter_conf_includes(const struct filter_conf *c)
+{
+	return c->includes;
 }
 
 const struct conf_proc *
@@ -332,6 +452,9 @@ filter_conf_free(struct filter_conf *c)
 		free(c->proc[i].name);
 		free(c->proc[i].command);
 		free(c->proc[i].before);
+		for (k = 0; k < c->proc[i].nlisteners; k++)
+			free(c->proc[i].listener[k]);
+		free(c->proc[i].listener);
 	}
 	for (i = 0; i < c->nchains; i++) {
 		for (k = 0; k < c->chain[i].nmembers; k++)
@@ -340,8 +463,15 @@ filter_conf_free(struct filter_conf *c)
 		free(c->chain[i].name);
 		free(c->chain[i].proc);
 	}
-	for (i = 0; i < c->nuses; i++)
+	for (i = 0; i < c->nuses; i++) {
 		free(c->use[i].name);
+		free(c->use[i].listener);
+	}
+	for (i = 0; i < c->nmacros; i++) {
+		free(c->macro[i].name);
+		free(c->macro[i].value);
+	}
+	free(c->macro);
 	free(c->proc);
 	free(c->chain);
 	free(c->use);

@@ -7,19 +7,26 @@
 struct conf_proc {
 	char		*name;
 	char		*command;	/* without quotes */
-	size_t		 off, len;	/* where it stands, quotes and all */
+	/* where it stands, quotes and all; len 0: within a macro, with more */
+	size_t		 off, len;
 	int		 chroot;
 	unsigned	 subsystems;	/* 1 smtp-in, 2 smtp-out */
 	unsigned	 entries;	/* filters and chains it is in */
 	unsigned	 others;	/* OTHERS_BEFORE, OTHERS_AFTER */
 	char		*before;	/* the process right before it, NULL: none,
 					   or not always the same */
+	/* its listeners, as link-connect has them: "127.0.0.1:25", "[::1]:25",
+	   "*:25" for all addresses of a port, "unix:" */
+	char		**listener;
+	size_t		 nlisteners;
 };
 
 struct filter_conf;
 
-/* Never fails: what it does not understand it skips.  No macros, no include. */
+/* Never fails: what it does not understand it skips. */
 struct filter_conf *filter_conf_parse(const char *);
+/* Does it include files, which are not looked at? */
+int	 filter_conf_includes(const struct filter_conf *);
 /* The nth process, or NULL after the last; by its name. */
 const struct conf_proc *filter_conf_proc(const struct filter_conf *, size_t n);
 const struct conf_proc *filter_conf_find(const struct filter_conf *,

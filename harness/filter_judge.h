@@ -25,6 +25,10 @@ struct filter_facts {
 	int		 identity;	/* F24: IDENTITY_ALL, ... */
 	unsigned	 others;	/* in a chain: OTHERS_BEFORE, ... */
 	unsigned	 entries;	/* S18: in so many chains; 0: one */
+	/* S8: it filters those listeners ("127.0.0.1:25", "*:25", "unix:"), which
+	   stay the caller's; NULL: not known */
+	const char *const *listeners;
+	size_t		 nlisteners;
 	int		 child;		/* filter_judge_exit() is going to be called */
 };
 

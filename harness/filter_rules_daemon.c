@@ -165,6 +165,36 @@ s7(struct judging *g)
 		object(g, "%s", g->fl->error);
 }
 
+static int
+listens(const char *listener, const char *dest)
+{
+	const char *port = strrchr(dest, ':');
+
+	if (strcmp(listener, "unix:") == 0)
+		return strncmp(dest, "unix:", 5) == 0;
+	if (listener[0] == '*')
+		return port != NULL && strcmp(port, listener + 1) == 0;
+	return strcmp(listener, dest) == 0;
+}
+
+/* A session of a listener that has another filter, or none. */
+static void
+s8_listener(struct judging *g)
+{
+	const struct filter_facts *f = &g->j->facts;
+	const char *dest;
+	size_t i;
+
+	if (!IS_EVENT(g, EV_LINK_CONNECT) || f->listeners == NULL ||
+	    (g->s != NULL && g->s->out))
+		return;
+	dest = g->fl->field[3];
+	for (i = 0; i < f->nlisteners; i++)
+		if (listens(f->listeners[i], dest))
+			return;
+	object(g, "a session of %s, where it does not filter", dest);
+}
+
 static void
 s8(struct judging *g)
 {
@@ -179,6 +209,8 @@ s8(struct judging *g)
 		object(g, "the event %s, which is not registered", fl->name);
 	else if (g->on == ON_REQUEST && !asks(g, fl->point))
 		object(g, "the phase %s, which is not registered", fl->name);
+	else
+		s8_listener(g);
 }
 
 #define LINES	(ON_REPORT | ON_REQUEST)
@@ -198,7 +230,8 @@ const struct rule rules_daemon[] = {
 	    "begins with its message's", "*" }, LINES | ON_MALFORMED, s6 },
 	{ { "S7", "times have six digits of a second", "*" },
 	    LINES | ON_MALFORMED, s7 },
-	{ { "S8", "only what was registered comes", "*" },
+	{ { "S8", "only what was registered comes, of sessions that are "
+	    "filtered", "*" },
 	    LINES | ON_STRAY | ON_MALFORMED, s8 },
 	{ { NULL, NULL, NULL }, 0, NULL }
 };

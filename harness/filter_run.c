@@ -19,6 +19,7 @@
 #include "regex.h"
 #include "relay.h"
 #include "run.h"
+#include "sandbox.h"
 #include "tap.h"
 #include "target.h"
 
@@ -33,6 +34,7 @@ struct seat {
 	struct relay_user user;
 	struct filter_judge *judge;
 	struct tap	*tap;
+	struct tap_faults *faults;	/* or NULL */
 	struct relay	*relay;
 	unsigned	 others;
 	int		 gone;
@@ -80,6 +82,7 @@ static struct seat *
 seat_new(struct filters *f, const char *name, unsigned sides)
 {
 	const struct conf_proc *p = filter_conf_find(f->conf, name);
+	static const char *const nowhere = NULL;
 	struct filter_facts facts = { .sides = sides, .owed = OWED };
 	struct seat *seat = xcalloc(1, sizeof(*seat)), *before;
 
@@ -88,6 +91,11 @@ seat_new(struct filters *f, const char *name, unsigned sides)
 		facts.subsystems = p->subsystems;
 		facts.others = p->others;
 		facts.entries = p->entries;
+		if (!filter_conf_includes(f->conf)) {
+			facts.listeners = p->nlisteners == 0 ? &nowhere :
+			    (const char *const *)p->listener;
+			facts.nlisteners = p->nlisteners;
+		}
 		seat->others = p->others;
 	}
 	seat->filters = f;
@@ -117,12 +125,31 @@ tap_line(void *arg, char dir, const char *text, size_t len)
 }
 
 static void
+daemon_closed(void *arg)
+{
+	struct seat *seat = arg;
+
+	filter_start_over(&seat->start);
+}
+
+static void
+kill_filter(void *arg, int signo)
+{
+	struct seat *seat = arg;
+
+	if (seat->relay != NULL && !seat->gone)
+		sandbox_kill(seat->filters->run->sb, seat->relay->command,
+		    signo);
+}
+
+static void
 attach(struct relay *r, void *arg)
 {
 	struct seat *seat = arg;
 	struct tap_spec spec = { .base = seat->filters->run->base,
 	    .judge = seat->judge, .t0 = seat->filters->run->t0,
-	    .line = tap_line, .arg = seat };
+	    .line = tap_line, .faults = seat->faults, .kill = kill_filter,
+	    .eof = daemon_closed, .arg = seat };
 	struct tap_ends e = { r->fd[RELAY_IO], r->fd[RELAY_ERR], -1,
 	    r->fd[RELAY_CMD_IO], r->fd[RELAY_CMD_ERR] };
 	int i;
@@ -187,6 +214,55 @@ is_ours(const struct conf_proc *p)
 	return strncmp(p->command, RELAY_PATH, strlen(RELAY_PATH)) == 0;
 }
 
+/* They were looked at when the scenario was read. */
+static void
+add_faults(struct seat *seat)
+{
+	const struct run *run = seat->filters->run;
+	const struct fault *fa;
+	char msg[256];
+
+	STAILQ_FOREACH(fa, &run->sc->faults, entry) {
+		if (strcmp(fa->filter, seat->name) != 0)
+			continue;
+		if (seat->faults == NULL)
+			seat->faults = tap_faults_new(choice_stream(
+			    run->choices, seat->name));
+		tap_faults_add(seat->faults, fa->spec, msg, sizeof(msg));
+	}
+}
+
+/* A fault needs a tap to do it. */
+static int
+check_faults(struct filters *f)
+{
+	const struct fault *fa;
+	const struct seat *seat;
+
+	STAILQ_FOREACH(fa, &f->run->sc->faults, entry) {
+		seat = seat_find(f, fa->filter);
+		if (seat != NULL && seat->relay_name != NULL)
+			continue;
+		run_error(f->run, "%s:%d:%d: smtpd.conf runs no command as "
+		    "filter %s, behind a tap", fa->pos.file, fa->pos.line,
+		    fa->pos.col, fa->filter);
+		return -1;
+	}
+	return 0;
+}
+
+/* What is run as it is although nobody asked for it is said. */
+static void
+note_untapped(struct run *run, const char *name, const char *why)
+{
+	char *before = run->note;
+
+	run->note = xasprintf("%s%s%s is not watched: %s",
+	    before == NULL ? "" : before, before == NULL ? "" : "; ", name,
+	    why);
+	free(before);
+}
+
 /* -1 after run_error(). */
 static int
 tap_command(struct filters *f, const struct conf_proc *p, size_t n,
@@ -194,6 +270,7 @@ tap_command(struct filters *f, const struct conf_proc *p, size_t n,
 {
 	struct seat *seat = seat_new(f, p->name, JUDGE_DAEMON | JUDGE_FILTER);
 
+	add_faults(seat);
 	seat->relay_name = xasprintf("tap-%zu", n);
 	seat->user.attach = attach;
 	seat->user.ended = ended;
@@ -222,9 +299,15 @@ filters_conf(struct run *run, const char *text, const char *actors)
 		run->wires = wires_new();
 	free(all);
 	for (i = 0; (p = filter_conf_proc(f->conf, i)) != NULL; i++) {
-		if (is_ours(p) || p->chroot || p->off >= len ||
+		if (is_ours(p) || p->off >= len ||
 		    opt_find(&r->opts, "untapped") != NULL)
 			continue;
+		if (p->chroot || p->len == 0) {
+			note_untapped(run, p->name, p->chroot ?
+			    "it has a chroot" : "its command is part of a "
+			    "macro");
+			continue;
+		}
 		buf_add(&b, text + done, p->off - done);
 		done = p->off + p->len;
 		if (tap_command(f, p, i, &b) == -1) {
@@ -233,6 +316,13 @@ filters_conf(struct run *run, const char *text, const char *actors)
 		}
 	}
 	buf_addstr(&b, text + done);
+	if (filter_conf_includes(f->conf))
+		note_untapped(run, "a filter in an included file",
+		    "smtpd.conf itself is looked at");
+	if (check_faults(f) == -1) {
+		buf_free(&b);
+		return NULL;
+	}
 	return b.data;
 }
 
@@ -387,6 +477,7 @@ filters_free(struct run *run)
 	while ((seat = TAILQ_FIRST(&f->seats)) != NULL) {
 		TAILQ_REMOVE(&f->seats, seat, entry);
 		tap_free(seat->tap);
+		tap_faults_free(seat->faults);
 		filter_judge_free(seat->judge);
 		filter_start_free(&seat->start);
 		free(seat->relay_name);

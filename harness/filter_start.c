@@ -68,14 +68,20 @@ filter_start_partial(struct filter_start *fs, const char *text, size_t len)
 void
 filter_start_closed(struct filter_start *fs)
 {
-	if (fs->closed == 0)
+	if (fs->closed == 0 && !fs->over)
 		fs->closed = now_us();
+}
+
+void
+filter_start_over(struct filter_start *fs)
+{
+	fs->over = 1;
 }
 
 void
 filter_start_ended(struct filter_start *fs, int status)
 {
-	fs->gone = 1;
+	fs->gone = !fs->over;
 	fs->status = status;
 }
 
@@ -106,7 +112,7 @@ what_happened(const struct filter_start *fs)
 	if (fs->closed != 0 && now - fs->closed > EXIT_TIME)
 		return xasprintf("closed its output %s", fs->ready ?
 		    "as soon as it was ready" : "before it was ready");
-	if (!fs->ready && fs->asked != 0 && now - fs->asked > fs->limit)
+	if (!fs->ready && !fs->over && fs->asked != 0 && now - fs->asked > fs->limit)
 		return xasprintf("was not ready within %llu s",
 		    (unsigned long long)fs->limit / 1000000);
 	return NULL;

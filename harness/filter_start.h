@@ -15,7 +15,7 @@ struct filter_start {
 	int		 ready;		/* register|ready has come */
 	/* the rest is its own */
 	uint64_t	 asked, closed;
-	int		 gone, status;
+	int		 gone, status, over;
 	struct buf	 said;		/* the end of its stderr */
 	char		*odd;		/* it said this, which is no text */
 };
@@ -29,6 +29,8 @@ void	 filter_start_said(struct filter_start *, const char *, size_t);
 void	 filter_start_partial(struct filter_start *, const char *, size_t);
 void	 filter_start_closed(struct filter_start *);	/* its output */
 void	 filter_start_ended(struct filter_start *, int status);	/* of wait(2) */
+/* smtpd has closed its side: what the filter does from here on is no fault. */
+void	 filter_start_over(struct filter_start *);
 /*
  * Why it is not going to be ready, or has ended at once: a sentence without its
  * subject, with the last line of its stderr, to be freed.  NULL while it may be.

@@ -243,6 +243,7 @@ struct run {
 	const char	*verdict;	/* set when there is one before the end */
 	const char	*not_offered;	/* the EHLO keyword it was over for */
 	char		*reason;
+	char		*note;		/* said with any verdict, or NULL */
 	int		 failed;
 	int		 stop;		/* SIGTERM, or a failure: end the dialogues */
 	int		 judging;	/* they are over */

@@ -902,7 +902,8 @@ emit_end(struct run *run)
 	    "" : run->target->version));
 	json_object_set_new(j, "verdict", json_string(verdict));
 	json_object_set_new(j, "reason", json_string_nocheck(
-	    run->reason == NULL ? "" : run->reason));
+	    run->reason != NULL ? run->reason : run->note != NULL ?
+	    run->note : ""));
 	if (run->not_offered != NULL)
 		json_object_set_new(j, "not-offered",
 		    json_string(run->not_offered));
@@ -965,6 +966,7 @@ run_free(struct run *run)
 	json_decref(run->stats);
 	json_decref(run->trace);
 	free(run->reason);
+	free(run->note);
 	free(run->waits);
 }
 

@@ -7,6 +7,7 @@
 #include "parser.h"
 #include "real_filter.h"
 #include "run.h"
+#include "tap.h"
 
 #define MAX_SCRIPT	(1024 * 1024)
 #define MAX_LINE	(64 * 1024)
@@ -313,6 +314,29 @@ parse_waive(struct parser *p)
 }
 
 static void
+parse_fault(struct parser *p)
+{
+	struct fault *f = arena_alloc(p->arena, sizeof(*f));
+	struct tap_faults *try;
+	struct pos pos;
+	char msg[256];
+	int rv;
+
+	lex_skip(p, 0);
+	f->pos = lex_pos(p);
+	f->filter = lex_word(p, "the name of a filter");
+	lex_skip(p, 0);
+	pos = lex_pos(p);
+	f->spec = lex_rest(p);
+	try = tap_faults_new(NULL);
+	rv = tap_faults_add(try, f->spec, msg, sizeof(msg));
+	tap_faults_free(try);
+	if (rv == -1)
+		parse_fail(p, &pos, "%s", msg);
+	STAILQ_INSERT_TAIL(&p->sc->faults, f, entry);
+}
+
+static void
 parse_toplevel_known(struct parser *p)
 {
 	struct expect *ex = STAILQ_LAST(&p->sc->expects, expect, entry);
@@ -416,6 +440,7 @@ static const struct item {
 	{ "secret",	parse_secret },
 	{ "timeout",	parse_timeout },
 	{ "waive",	parse_waive },
+	{ "fault",	parse_fault },
 	{ "stop",	perturb_parse_stop },
 	{ "rest",	perturb_parse_rest },
 	{ "known",	parse_toplevel_known },
@@ -554,6 +579,7 @@ script_parse(const char *path, const char *text, size_t len, char *err,
 	STAILQ_INIT(&sc->expects);
 	STAILQ_INIT(&sc->knowns);
 	STAILQ_INIT(&sc->waives);
+	STAILQ_INIT(&sc->faults);
 	STAILQ_INIT(&sc->windows);
 	STAILQ_INIT(&sc->rests);
 	STAILQ_INIT(&p.refs);

@@ -116,6 +116,15 @@ struct waive {
 };
 STAILQ_HEAD(waives, waive);
 
+/* Harm to the lines of a real filter, as "tap --fault" has it. */
+struct fault {
+	STAILQ_ENTRY(fault) entry;
+	const char	*filter;
+	const char	*spec;
+	struct pos	 pos;
+};
+STAILQ_HEAD(faults, fault);
+
 struct scenario {
 	struct arena	*arena;
 	const char	*path;
@@ -130,6 +139,7 @@ struct scenario {
 	struct expects	 expects;
 	struct knowns	 knowns;	/* of oracles */
 	struct waives	 waives;
+	struct faults	 faults;
 	struct windows	 windows;	/* processes that stand still */
 	struct rests	 rests;		/* what happens when nothing moves */
 	uint64_t	 timeout;	/* of a step, microseconds */

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -199,12 +200,18 @@ release(struct flow *f, uint64_t session)
 static void
 spare(struct tap *t, const struct tap_fault *fault, uint64_t session)
 {
+	char text[64];
+	int n;
+
 	if (t->spec.judge != NULL)
 		filter_judge_spare(t->spec.judge,
 		    fault->kind == FAULT_KILL ? 0 : session);
+	n = snprintf(text, sizeof(text), "fault %s %016llx",
+	    tap_fault_name(fault), (unsigned long long)session);
 	if (t->spec.log != NULL)
-		filter_log_note(t->spec.log, tap_now(t), "fault %s %016llx",
-		    tap_fault_name(fault), (unsigned long long)session);
+		filter_log_note(t->spec.log, tap_now(t), "%s", text);
+	if (t->spec.line != NULL)
+		t->spec.line(t->spec.arg, '-', text, (size_t)n);
 }
 
 /* line ends with its LF. */

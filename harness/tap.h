@@ -23,7 +23,7 @@ struct tap_spec {
 	struct filter_log *log;
 	struct tap_faults *faults;
 	uint64_t	 t0;			/* now_us() of the log's 0 */
-	/* a line went by: 'D', 'F', 'E'; NUL-terminated */
+	/* a line went by: 'D', 'F', 'E', or '-', a fault; NUL-terminated */
 	void		(*line)(void *, char dir, const char *, size_t);
 	/* send the filter this signal (a fault) */
 	void		(*kill)(void *, int signo);

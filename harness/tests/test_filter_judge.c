@@ -351,8 +351,11 @@ on_objection(void *arg, const struct filter_objection *o)
 static struct filter_judge *
 judge(const char *version, unsigned flags, struct heard *h)
 {
+	static const char *const listeners[] = { "127.0.0.1:25", "*:587",
+	    "[::1]:25", "unix:" };
 	struct filter_facts facts = { .sides = JUDGE_DAEMON | JUDGE_FILTER,
 	    .daemon = version, .admd = "mx.example.org", .subsystems = 3,
+	    .listeners = listeners, .nlisteners = nitems(listeners),
 	    .identity = flags & FACT_ADDS ? IDENTITY_ADDS : IDENTITY_ALL };
 
 	facts.owed = flags & FACT_OWED ? 1000000 : 0;
@@ -472,6 +475,11 @@ static const struct broken broken[] = {
 	{ "S8", NULL, { { 'i', "link-greeting|@a1",
 	    "D R link-strange|@a1|x" } }, 0 },
 	{ "S8", NULL, { { 'd', "register|filter|smtp-in|noop", NULL } }, 0 },
+	{ "S8", NULL, { { 'r', "link-connect|@a2",
+	    "D R link-connect|@a2|<unknown>|fail|[::1]:999|[::1]:26" } }, 0 },
+	{ "S8", NULL, { { 'r', "link-connect|@a1",
+	    "D R link-connect|@a1|c.example|pass|127.0.0.1:999|127.0.0.2:25" } },
+	    0 },
 	{ "S9", NULL, { { 'd', "link-connect|@a2", NULL } }, 0 },
 	{ "S10", NULL, { { 'i', "link-disconnect|@a1",
 	    "D R filter-report|@a1|proc|f|x" } }, 0 },

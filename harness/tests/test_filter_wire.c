@@ -177,12 +177,53 @@ test_conf(void **state)
 	filter_conf_free(c);
 }
 
+/* Macros, and where the filters listen. */
+static const char conf_macros[] =
+    "cmd = \"\\\"/bin/one -v\\\"\"\n"
+    "both = \"one two\"\n"
+    "whole=\"proc-exec /bin/three\"\n"
+    "filter one proc-exec $cmd\n"
+    "filter two proc-exec \"two\"\n"
+    "filter three $whole\n"
+    "listen on 127.0.0.1 filter { $both }\n"
+    "listen on ::1 port 587 tls filter one\n"
+    "listen on lo smtps pki x filter two\n"
+    "listen on socket filter two\n";
+
+static void
+test_conf_macros(void **state)
+{
+	struct filter_conf *c = filter_conf_parse(conf_macros);
+	const struct conf_proc *p = filter_conf_find(c, "one");
+
+	(void)state;
+	assert_string_equal(p->command, "/bin/one -v");
+	assert_memory_equal(conf_macros + p->off, "$cmd\n", p->len + 1);
+	assert_int_equal(p->nlisteners, 2);
+	assert_string_equal(p->listener[0], "127.0.0.1:25");
+	assert_string_equal(p->listener[1], "[::1]:587");
+	p = filter_conf_find(c, "two");
+	assert_int_equal(p->nlisteners, 3);
+	assert_string_equal(p->listener[1], "*:465");
+	assert_string_equal(p->listener[2], "unix:");
+	p = filter_conf_find(c, "three");
+	assert_string_equal(p->command, "/bin/three");
+	assert_int_equal(p->len, 0);
+	assert_int_equal(p->nlisteners, 0);
+	assert_int_equal(filter_conf_includes(c), 0);
+	filter_conf_free(c);
+	c = filter_conf_parse("include \"x\"\n");
+	assert_int_equal(filter_conf_includes(c), 1);
+	filter_conf_free(c);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_differences),
 		cmocka_unit_test(test_conf),
+		cmocka_unit_test(test_conf_macros),
 	};
 
 	if (argc > 1)

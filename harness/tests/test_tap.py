@@ -156,3 +156,46 @@ def test_a_run_taps_its_filters(tmp_path, option, code):
         assert said == "" and "unexpected pass" in result.text
     else:
         assert said == "F3: registered twice: register|filter|smtp-in|ehlo"
+
+
+def test_a_macro_may_name_the_command(tmp_path):
+    named = (SCENARIO % ("", FILTER)).replace(
+        'filter "f" proc-exec "/etc/smtpd/filter-same twice"',
+        'run = "\\"/etc/smtpd/filter-same twice\\""\n'
+        '    filter "f" proc-exec $run')
+    result = play(tmp_path, named)
+    assert "F3: " in result.failures("filter"), result.text
+
+
+def test_what_is_not_tapped_is_said(tmp_path):
+    result = play(tmp_path, SCENARIO.replace(
+        'twice"\n', '" chroot "/"\n').split("expect")[0] % ("", FILTER))
+    assert result.code == 0, result.text
+    assert result.end["reason"] == "f is not watched: it has a chroot"
+    assert "f is not watched: it has a chroot" in result.text
+
+
+S39 = SCENARIO.splitlines()[-1] + "\n"
+PLAIN = SCENARIO.split("expect")[0].replace(" twice", "") % ("", FILTER)
+
+
+def test_a_scenario_may_do_harm(tmp_path):
+    result = play(tmp_path, PLAIN + "fault f delay,from=filter,delay=300ms,"
+                  "nth=1,match=filter-result\n" + S39, "--keep")
+    assert result.code == 0, result.text
+    said = result.said("f")
+    assert sum("fault delay" in line for line in said) == 1, said
+    result = play(tmp_path, PLAIN.split("    C: MAIL")[0].replace(
+        "S: 250", "S: <close>") + "}\nexpect exit\n"
+        'expect log has "lost processor: f exited abnormally"\n'
+        "fault f kill,from=daemon,match=ehlo\n")
+    assert result.code == 0, result.text
+
+
+@pytest.mark.parametrize("fault, text", [
+    ("fault f explode", ':2:9: unknown fault "explode"'),
+    ("fault g drop", "smtpd.conf runs no command as filter g"),
+])
+def test_faults_that_are_none(tmp_path, fault, text):
+    result = play(tmp_path, f'scenario "x"\n{fault}\n{PLAIN}')
+    assert result.code == 2 and text in result.text
