@@ -90,8 +90,9 @@ print_row(const struct leak_row *r)
 		add_number(&b, r->high);
 		buf_addstr(&b, ")");
 	}
-	printf("%-5s %s: %s, %s a session", verdict_names[r->verdict],
-	    r->process, r->what, b.data);
+	printf("%-5s %s: %s", verdict_names[r->verdict], r->process, r->what);
+	if (b.len > 0)
+		printf(", %s a session", b.data);
 	if (r->function != NULL)
 		printf(", from %s", r->function);
 	if (r->smallest != 0)

@@ -19,6 +19,7 @@ accounting_finish(struct run *run)
 
 const struct oracle oracle_accounting = {
 	.name = "accounting",
+	.once = 1,
 	.text = "each accepted message arrives once per recipient, unchanged",
 	.finish = accounting_finish,
 	.daemon = 1,

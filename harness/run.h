@@ -168,6 +168,7 @@ struct oracle {
 	void		(*finish)(struct run *);
 	int		 always;	/* finish also after a failure */
 	int		 daemon;	/* needs a daemon of our own */
+	int		 once;		/* not of what is played in blocks */
 };
 
 extern const struct oracle oracle_crash, oracle_grammar, oracle_replies,

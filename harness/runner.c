@@ -648,6 +648,7 @@ finish_oracles(struct run *run)
 	for (i = 0; oracles[i] != NULL; i++)
 		if (oracles[i]->finish != NULL &&
 		    (!oracles[i]->daemon || run->daemon.actor != NULL) &&
+		    (!oracles[i]->once || run->opts->blocks == NULL) &&
 		    (!failed || oracles[i]->always))
 			oracles[i]->finish(run);
 }
@@ -691,8 +692,8 @@ judge_whole(struct run *run)
 		end_sessions(run);
 		collect_mail(run);
 	}
-	if (run->failed) {
-		/* more would be said than is known */
+	if (run->failed || run->opts->blocks != NULL) {
+		/* more would be said than is known, or is meant of one play */
 		finish_oracles(run);
 		return;
 	}
