@@ -5,6 +5,7 @@ BINDIR   = $(PREFIX)/bin
 MANDIR   = $(PREFIX)/share/man
 
 TARGET   = 7.9.0p0,distro
+RELEASES = 7.9.0p0,7.6.0p1,6.8.0p2
 SCENARIOS = scenarios
 JOBS     = $(shell nproc)
 
@@ -55,6 +56,7 @@ help:
 	@echo 'make night     fuzz all targets, then build/report/night.html [HOURS=8] [TARGET=7.9.0p0]'
 	@echo 'make coverage  what the fuzz corpora reach, against fuzz/coverage.floor [RAISE=1]'
 	@echo 'make kill      do the kill scripts kill what has the bug, and nothing else? [KILL_RUNS=10]'
+	@echo 'make servers   where Postfix, Exim and aiosmtpd deviate, and OpenSMTPD [TARGET=a,b]'
 	@echo 'make bench     measure'
 	@echo 'make man       check the man pages and format them into build/man/'
 	@echo 'make install   into $$(DESTDIR)$$(PREFIX), $(PREFIX) by default'
@@ -74,7 +76,7 @@ ifneq ($(filter check,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter bugs kill fuzz fuzz-% coverage night,$(MAKECMDGOALS)),)
 DEPS = deps-all
-else ifneq ($(filter run bench,$(MAKECMDGOALS)),)
+else ifneq ($(filter run bench servers,$(MAKECMDGOALS)),)
 DEPS = deps-run
 endif
 
@@ -149,6 +151,11 @@ bugs: $(DRIVER) certs filters
 	@SMTPDTEST=$(CURDIR)/$(DRIVER) ci/bugs $(if $(ONLY),--only '$(ONLY)') \
 	    $(if $(SEEDS),--seeds '$(SEEDS)') \
 	    $(if $(filter file,$(origin TARGET)),,--target '$(TARGET)')
+
+# The client side of the catalogue on Postfix, Exim and aiosmtpd, as root.
+servers: $(DRIVER) certs
+	@SMTPDTEST=$(CURDIR)/$(DRIVER) ci/servers --target \
+	    '$(if $(filter file,$(origin TARGET)),$(RELEASES),$(TARGET))'
 
 kill: $(DRIVER) certs
 	@SMTPDTEST=$(CURDIR)/$(DRIVER) ci/kill $(if $(KILL_RUNS),-n '$(KILL_RUNS)')
@@ -259,6 +266,6 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: all help certs filters run bugs kill bench check unit cppcheck lint-man bug-files man install clean distclean
+.PHONY: all help certs filters run bugs servers kill bench check unit cppcheck lint-man bug-files man install clean distclean
 .SECONDARY: $(OBJS) $(TESTOBJS) $(O)/pkg.cflags $(O)/pkg.libs
 .DELETE_ON_ERROR:

@@ -112,7 +112,7 @@ heard_reply(struct session *s, struct step *st, const struct reply *r)
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 		return DID_STEP;
 	}
-	if (s->run->foreign && (keyword = want_keyword(w, r)) != NULL) {
+	if (s->run->foreign && (keyword = want_keyword(w, r, s)) != NULL) {
 		run_not_offered(s->run, keyword);
 		return DID_FAIL;
 	}

@@ -134,6 +134,19 @@ about(const struct knowns *knowns)
 	return a;
 }
 
+/* What an objection of an oracle is about, if it is told for any target. */
+static json_t *
+about_oracle(const struct run *run, const char *oracle)
+{
+	const struct known *k;
+	json_t *a = json_array();
+
+	STAILQ_FOREACH(k, &run->sc->knowns, entry)
+		if (k->oracle != NULL && strcmp(k->oracle, oracle) == 0)
+			add_words(a, &k->breaks);
+	return a;
+}
+
 /* met: it is a deviation that was wanted, and the requirement is fulfilled. */
 static void
 note_failure(struct run *run, const struct pos *pos, const char *actor,
@@ -159,7 +172,7 @@ note_failure(struct run *run, const struct pos *pos, const char *actor,
 	else if (oracle == NULL)
 		json_object_set_new(j, "breaks", about(knowns));
 	else if (run->foreign)
-		json_object_set_new(j, "breaks", json_array());
+		json_object_set_new(j, "breaks", about_oracle(run, oracle));
 	/* a backtrace is worth its length */
 	json_object_set_new(j, "got", oracle != NULL ?
 	    string(got) : printable(got, strlen(got)));

@@ -35,7 +35,8 @@ struct want *want_parse(struct parser *);
 int	 want_reply(const struct want *, const struct reply *,
 	    struct session *);
 /* All would be well but for this keyword of EHLO, which is not there; or NULL. */
-const char *want_keyword(const struct want *, const struct reply *);
+const char *want_keyword(const struct want *, const struct reply *,
+	    struct session *);
 /* Is a reply of this class wanted, be it another one? */
 int	 want_class(const struct want *, const struct reply *);
 /* Does this end ("<fin>", "<rst>")? */

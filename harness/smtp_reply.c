@@ -178,6 +178,19 @@ cond_add(struct parser *p, struct want *w, enum cond_type type,
 	STAILQ_INSERT_TAIL(&w->conds, c, entry);
 }
 
+static const char *
+lex_keyword(struct parser *p)
+{
+	const char *text;
+	struct pos pos;
+
+	lex_skip(p, 0);
+	pos = lex_pos(p);
+	text = lex_value(p, "a keyword");
+	vars_note(p, text, &pos);
+	return text;
+}
+
 static void
 parse_conds(struct parser *p, struct want *w)
 {
@@ -195,11 +208,11 @@ parse_conds(struct parser *p, struct want *w)
 			vars_note(p, word, &pos);
 			cond_add(p, w, COND_TEXT, word);
 		} else if (lex_accept(p, "has")) {
-			cond_add(p, w, COND_HAS, lex_value(p, "a keyword"));
+			cond_add(p, w, COND_HAS, lex_keyword(p));
 		} else if (lex_accept(p, "lacks")) {
-			cond_add(p, w, COND_LACKS, lex_value(p, "a keyword"));
+			cond_add(p, w, COND_LACKS, lex_keyword(p));
 		} else if (lex_accept(p, "offers")) {
-			cond_add(p, w, COND_OFFERS, lex_value(p, "a keyword"));
+			cond_add(p, w, COND_OFFERS, lex_keyword(p));
 		} else if (lex_accept(p, "or")) {
 			w->alt = want_parse(p);
 			return;
@@ -307,22 +320,21 @@ has_keyword(const struct reply *r, const char *want)
 static int
 cond_has(const struct cond *c, const struct reply *r, struct session *s)
 {
-	(void)s;
-	return has_keyword(r, c->text);
+	return has_keyword(r, s == NULL ? c->text :
+	    session_expand(s, c->text)->data);
 }
 
 static int
 cond_lacks(const struct cond *c, const struct reply *r, struct session *s)
 {
-	(void)s;
-	return !has_keyword(r, c->text);
+	return !cond_has(c, r, s);
 }
 
 /* Without it there is nothing to be judged. */
 static int
 cond_offers(const struct cond *c, const struct reply *r, struct session *s)
 {
-	if (has_keyword(r, c->text))
+	if (cond_has(c, r, s))
 		return 1;
 	if (s != NULL)
 		run_not_offered(s->run, c->text);
@@ -382,12 +394,12 @@ want_reply(const struct want *w, const struct reply *r, struct session *s)
 
 static int
 cond_fails(const struct want *w, enum cond_type type, const struct reply *r,
-    const char **text)
+    struct session *s, const char **text)
 {
 	const struct cond *c;
 
 	STAILQ_FOREACH(c, &w->conds, entry)
-		if (c->type == type && !conds[type](c, r, NULL)) {
+		if (c->type == type && !conds[type](c, r, s)) {
 			*text = c->text;
 			return 1;
 		}
@@ -395,7 +407,7 @@ cond_fails(const struct want *w, enum cond_type type, const struct reply *r,
 }
 
 const char *
-want_keyword(const struct want *w, const struct reply *r)
+want_keyword(const struct want *w, const struct reply *r, struct session *s)
 {
 	const char *text, *other;
 	char code[8];
@@ -403,8 +415,8 @@ want_keyword(const struct want *w, const struct reply *r)
 	snprintf(code, sizeof(code), "%03d", r->code);
 	for (; w != NULL; w = w->alt)
 		if (w->code != NULL && pattern_match(w->code, code) &&
-		    cond_fails(w, COND_HAS, r, &text) &&
-		    !cond_fails(w, COND_LACKS, r, &other))
+		    cond_fails(w, COND_HAS, r, s, &text) &&
+		    !cond_fails(w, COND_LACKS, r, s, &other))
 			return text;
 	return NULL;
 }

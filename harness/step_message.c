@@ -13,7 +13,7 @@
 struct message {
 	struct range	 size;		/* octets of the body, before stuffing */
 	struct range	 line;		/* octets in a line, without its end */
-	int		 over;		/* as large as the profile forbids */
+	int		 over;		/* larger than the profile allows */
 	int		 eight;		/* octets of 128 and above too */
 	const char	*subject;
 	const char	*text;		/* given: header, empty line, body */
@@ -131,8 +131,9 @@ message_make(struct session *s, const struct message *m, struct buf *b)
 	struct range any = { 1, UINT64_MAX - 1 };
 	uint64_t size, id;
 
-	size = m->over ? strtoull(session_expand(s, "$overlimit")->data, NULL,
-	    10) : choice_scale(s->choices, "size", m->size);
+	/* twice: it is to be too large however its lines are counted */
+	size = m->over ? 2 * strtoull(session_expand(s, "$overlimit")->data,
+	    NULL, 10) : choice_scale(s->choices, "size", m->size);
 	id = choice_draw(s->choices, "body", any);
 	buf_addf(b, "From: <sender@example.net>\r\n"
 	    "To: <rcpt@example.org>\r\nSubject: %s\r\nDate: %s\r\n"
