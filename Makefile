@@ -58,6 +58,8 @@ help:
 	@echo 'make kill      do the kill scripts kill what has the bug, and nothing else? [KILL_RUNS=10]'
 	@echo 'make servers   where Postfix, Exim and aiosmtpd deviate, and OpenSMTPD [TARGET=a,b]'
 	@echo 'make bench     measure'
+	@echo 'make latency   how long clients wait for each reply [TARGET=a,b]'
+	@echo 'make report    build/report/index.html from what is in build/results [COMPARE=report.json]'
 	@echo 'make man       check the man pages and format them into build/man/'
 	@echo 'make install   into $$(DESTDIR)$$(PREFIX), $(PREFIX) by default'
 	@echo 'make clean     remove all but the targets, which take long to build'
@@ -76,7 +78,7 @@ ifneq ($(filter check,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter bugs kill fuzz fuzz-% coverage night,$(MAKECMDGOALS)),)
 DEPS = deps-all
-else ifneq ($(filter run bench servers,$(MAKECMDGOALS)),)
+else ifneq ($(filter run bench servers latency report,$(MAKECMDGOALS)),)
 DEPS = deps-run
 endif
 
@@ -145,6 +147,14 @@ run: $(DRIVER) certs filters
 bench: $(DRIVER) certs
 	ci/bench
 	ci/bench-drive
+
+latency: $(DRIVER) certs
+	@targets=$$(ci/target --usable '$(if $(filter file,$(origin TARGET)),7.9.0p0,$(TARGET))') || exit; \
+	    SMTPDTEST=$(CURDIR)/$(DRIVER) ci/latency $$targets
+
+# From stored results only: nothing is run.
+report: | $(DEPS)
+	@ci/report $(if $(COMPARE),--compare '$(COMPARE)')
 
 # An interrupted one goes on where it was.  Without TARGET: all versions.
 bugs: $(DRIVER) certs filters
@@ -266,6 +276,6 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: all help certs filters run bugs servers kill bench check unit cppcheck lint-man bug-files man install clean distclean
+.PHONY: all help certs filters run bugs servers kill bench latency report check unit cppcheck lint-man bug-files man install clean distclean
 .SECONDARY: $(OBJS) $(TESTOBJS) $(O)/pkg.cflags $(O)/pkg.libs
 .DELETE_ON_ERROR:

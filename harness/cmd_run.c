@@ -31,6 +31,7 @@
 #include "verdicts.h"
 
 #define DEFAULT_TARGET	"7.9.0p0"
+#define SOURCE_MAX	(64 * 1024)	/* octets of a scenario in --json */
 #define WATCHDOG	(15 * 60)
 #define TARGETS_MAX	64
 #define UNANSWERED_MAX	3	/* scenarios in a row, then the server is gone */
@@ -593,6 +594,20 @@ watch_server(struct run *r, const json_t *ev)
 		r->unanswered = 0;
 }
 
+/* A report shows what was run, which by then may have been edited. */
+static void
+add_source(const struct run *r, json_t *ev, const struct job *j)
+{
+	char	*text;
+	size_t	 len;
+
+	if (r->opt.json == NULL || (size_t)j->opts.id >= r->suite.n ||
+	    (text = read_file(j->sc->path, &len, SOURCE_MAX)) == NULL)
+		return;
+	json_object_set_new(ev, "source", json_stringn(text, len));
+	free(text);
+}
+
 static void
 on_event(void *arg, json_t *ev)
 {
@@ -602,6 +617,7 @@ on_event(void *arg, json_t *ev)
 	if (strcmp(jstr(ev, "event"), "end") == 0) {
 		count(r, ev, j);
 		keep_log(r, ev, j);
+		add_source(r, ev, j);
 		watch_server(r, ev);
 		differ_add(r->differ, (size_t)j->opts.id % r->suite.n,
 		    (size_t)j->opts.id / r->suite.n, ev);

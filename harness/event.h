@@ -25,6 +25,7 @@
  * t is in microseconds since the scenario's start.  "transcript", "log" and
  * "choices" (the recorded stream as text) are present when the verdict is fail
  * or error, or with --keep; else, with --json, "gist":[[t,actor,dir,text]].
+ * With --json, "source" is the text of the scenario, on the first target.
  * stats.latency is in latency.h.
  */
 struct reporter {
