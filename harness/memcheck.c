@@ -10,6 +10,8 @@
 #include "report.h"
 #include "util.h"
 
+#define GROWN_BYTES	16	/* a session, of blocks that grow */
+
 /* A line without "==PID== ", of which the text is not NUL-terminated. */
 struct line {
 	const char	*s;
@@ -293,14 +295,20 @@ kind_of(const char *name)
 }
 
 /*
- * Does it grow with the sessions?  What is as much after N as after 2N, or less
- * than a byte a session, does not.
+ * Does it grow with the sessions?  What is as much after N as after 2N does not,
+ * nor do fewer blocks than one in four sessions: libraries keep some for as much
+ * as there ever was at once.  A block that itself grows has to by some bytes.
  */
 static int
 grows(const struct loss *l, uint64_t n)
 {
-	return l->bytes[1] > 0 && 2 * l->bytes[2] >= 3 * l->bytes[1] &&
-	    (uint64_t)(l->bytes[1] + l->bytes[2]) >= 3 * n;
+	uint64_t	 bytes = (uint64_t)(l->bytes[1] + l->bytes[2]);
+	uint64_t	 blocks = (uint64_t)(l->blocks[1] + l->blocks[2]);
+
+	if (l->bytes[1] <= 0 || 2 * l->bytes[2] < 3 * l->bytes[1])
+		return 0;
+	return blocks == 0 ? bytes >= GROWN_BYTES * 3 * n :
+	    4 * blocks >= 3 * n;
 }
 
 static void
