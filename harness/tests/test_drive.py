@@ -96,6 +96,12 @@ RULES = {
     "F33": FAST + ["--hostile", "late-events"],
     "F34": FAST + ["--hostile", "no-tx-begin"],
 }
+GROWS = {
+    "F31": r"descriptors from \d+ to \d+",
+    "F31_memory": r"memory from \d+ kB to \d+ kB",
+    "F31_threads": r"threads from \d+ to \d+",
+    "F31_processes": r"processes from \d+ to \d+",
+}
 VARIANTS = re.findall(r"^class (F\d\w*)", (FILTERS / "broken.py").read_text(),
                       re.M)
 
@@ -114,6 +120,7 @@ def test_broken(tmp_path, variant):
     assert done.returncode == 1
     assert re.search(rf"^  broken {rule}: ", done.stdout, re.M)
     assert re.search(rf"not conformant:.* {rule} ", done.stdout)
+    assert re.search(GROWS.get(variant, ""), done.stdout)
 
 
 @pytest.mark.parametrize("variant", ["F30", "F30_version", "F30_fields",
