@@ -477,11 +477,24 @@ say_exit(struct judging *g, const char *after)
 		    after);
 }
 
+/*
+ * A sanitizer or valgrind that has found something, or a panic; a shell's loop
+ * may well end with 1.
+ */
+static int
+ended_odd(const struct judging *g)
+{
+	return g->on == ON_EXIT && g->j->eof_d && g->j->seen.ready &&
+	    WIFEXITED(g->status) && WEXITSTATUS(g->status) > 1;
+}
+
 static void
 f29(struct judging *g)
 {
 	if (ended_badly(g) && g->j->cause == 0)
 		say_exit(g, "");
+	else if (ended_odd(g))
+		say_exit(g, " after the end of its input");
 	if (g->on == ON_END && !g->j->exited) {
 		if (g->j->eof_f && !g->j->eof_d)
 			object(g, "closed its output");

@@ -231,6 +231,7 @@ struct broken {
 #define FACT_EARLY	0x10		/* the filter exits before the daemon */
 #define FACT_STUCK	0x20		/* a filter that does not exit */
 #define FACT_ADDS	0x40		/* it may add to the header */
+#define FACT_STATUS	0x80		/* the filter exits with a status */
 
 struct log {
 	char		*line[MAX_LINES];
@@ -419,7 +420,8 @@ judge_log(const char *version, unsigned flags, const struct op *ops,
 	if (!(flags & FACT_STUCK))
 		filter_judge_eof(j, 'F', usec);
 	if (!(flags & (FACT_STUCK | FACT_EARLY)))
-		filter_judge_exit(j, usec, flags & FACT_KILLED ? SIGSEGV : 0);
+		filter_judge_exit(j, usec, flags & FACT_KILLED ? SIGSEGV :
+		    flags & FACT_STATUS ? 9 << 8 : 0);
 	filter_judge_end(j, usec);
 	filter_judge_free(j);
 }
@@ -704,6 +706,7 @@ static const struct broken broken[] = {
 	    { 'i', "D Q connect|@a5", "D wait" } }, FACT_OWED },
 	{ "F29", NULL, { { 'd', "D R timeout", NULL } }, FACT_EARLY },
 	{ "F29", NULL, { { 'd', "D R timeout", NULL } }, FACT_KILLED },
+	{ "F29", NULL, { { 'd', "D R timeout", NULL } }, FACT_STATUS },
 	{ "F29", NULL, { { 'd', "D R timeout", NULL } },
 	    FACT_CHILD | FACT_STUCK },
 	{ "F30", NULL, { { 'e', "D O link-disconnect", NULL },
