@@ -220,12 +220,15 @@ def check_fields(bug):
 
 def check_detector(bug, v, need):
     for d in bug.all("detect", v):
-        need(re.match(r"(run|sh) \S|fuzz \S+( [1-9]\d*)?$", d), "detect: expected "
-             f"run PATH..., sh COMMAND or fuzz TARGET [SECONDS]: {d}")
+        need(re.match(r"(run|sh) \S|fuzz \S+( [1-9]\d*)?$|"
+                      r"leak (growth|valgrind) [1-9]\d* \S+$", d), "detect: expected "
+             "run PATH..., sh COMMAND, fuzz TARGET [SECONDS] or leak ENGINE "
+             f"SESSIONS SCENARIO: {d}")
         need(not d.startswith("fuzz ") or
              (TOP / "fuzz" / f"{d.split()[1]}.c").exists(),
              f"detect: there is no fuzz target: {d}")
-        for path in d.split()[1:] if d.startswith("run ") else []:
+        for path in d.split()[1:] if d.startswith("run ") else \
+                d.split()[3:] if d.startswith("leak ") else []:
             need((TOP / path).exists(), f"detect: there is no {path}")
     need(bug.all("detect", v), f"no detect for {v}, nor later nor unseen")
     need(bug.words("oracle", v), f"no oracle for {v}")

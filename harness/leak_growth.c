@@ -51,6 +51,8 @@ struct series {
 
 struct growth {
 	struct heap	*heap;
+	const uint64_t	*sessions;	/* of each client, in each block */
+	uint64_t	 done;		/* of all clients */
 };
 
 static int
@@ -68,10 +70,13 @@ start(struct run *run, void *arg)
 static void
 after(struct run *run, unsigned int i, void *arg)
 {
+	const struct actor *a;
 	struct growth	*g = arg;
 
-	(void)i;
-	leak_sample_run(run, g->heap);
+	TAILQ_FOREACH(a, &run->actors, entry)
+		if (a->role->kind == &actor_client)
+			g->done += g->sessions[i];
+	leak_sample_run(run, g->heap, g->done);
 }
 
 static void
@@ -250,7 +255,7 @@ growth_daemon(const struct leak_job *job, struct leak_result *res)
 {
 	static uint64_t	 sessions[SAMPLES];
 	struct daemon_wrap wrap = { .env = heap_env() };
-	struct growth	 g = { 0 };
+	struct growth	 g = { .sessions = sessions };
 	struct leak_run	 r[2];
 	size_t		 i, n = job->base == NULL ? 1 : 2;
 	int		 code;

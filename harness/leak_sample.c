@@ -84,7 +84,7 @@ wait_quiet(struct run *run, const struct heap *h)
 }
 
 void
-leak_sample_run(struct run *run, const struct heap *h)
+leak_sample_run(struct run *run, const struct heap *h, uint64_t sessions)
 {
 	json_t *all = json_object_get(run->stats, "samples"), *procs, *j;
 	struct proc now[MAX_PROCS];
@@ -114,5 +114,5 @@ leak_sample_run(struct run *run, const struct heap *h)
 		json_object_set_new(run->stats, "samples", all);
 	}
 	json_array_append_new(all, json_pack("{s:I, s:o}", "sessions",
-	    (json_int_t)run->nsessions_done, "procs", procs));
+	    (json_int_t)sessions, "procs", procs));
 }

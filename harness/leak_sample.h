@@ -21,9 +21,10 @@ int	 leak_sample(const struct heap *, pid_t, struct leak_sample *);
 
 /*
  * Wait until no process allocates or frees anything, which is what daemons in
- * their event loops do, and add to run->stats, "samples", what all of them have:
+ * their event loops do, and add to run->stats, "samples", what all of them have
+ * after that many sessions of clients:
  * {sessions, procs: [{process, pid, bytes, blocks, rss, fds, sockets}]}.
  */
-void	 leak_sample_run(struct run *, const struct heap *);
+void	 leak_sample_run(struct run *, const struct heap *, uint64_t sessions);
 
 #endif
