@@ -57,6 +57,7 @@ help:
 	@echo 'make coverage  what the fuzz corpora reach, against fuzz/coverage.floor [RAISE=1]'
 	@echo 'make kill      do the kill scripts kill what has the bug, and nothing else? [KILL_RUNS=10]'
 	@echo 'make servers   where Postfix, Exim and aiosmtpd deviate, and OpenSMTPD [TARGET=a,b]'
+	@echo 'make leak      does the daemon grow session by session? [TARGET=a,b] [BASE=target to compare with]'
 	@echo 'make bench     measure'
 	@echo 'make latency   how long clients wait for each reply [TARGET=a,b]'
 	@echo 'make report    build/report/index.html from what is in build/results [COMPARE=report.json]'
@@ -76,7 +77,7 @@ help:
 # there is in an instant, so it is asked each time rather than trusting a stamp.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
 DEPS = deps-all
-else ifneq ($(filter bugs kill fuzz fuzz-% coverage night,$(MAKECMDGOALS)),)
+else ifneq ($(filter bugs kill leak fuzz fuzz-% coverage night,$(MAKECMDGOALS)),)
 DEPS = deps-all
 else ifneq ($(filter run bench servers latency report,$(MAKECMDGOALS)),)
 DEPS = deps-run
@@ -180,6 +181,10 @@ check: unit cppcheck lint-man bug-files certs filters
 	    echo $$? >$(RESULTS)/pytest.status; } 2>&1 | tee $(RESULTS)/pytest.log; \
 	    exit $$(cat $(RESULTS)/pytest.status)
 
+leak: $(DRIVER) certs filters
+	@SMTPDTEST=$(CURDIR)/$(DRIVER) ci/leak $(if $(BASE),--base '$(BASE)') \
+	    $(if $(filter file,$(origin TARGET)),,--target '$(TARGET)')
+
 unit: $(DRIVER) $(TESTS)
 	@mkdir -p $(RESULTS)
 	@[ -n '$(TESTS)' ] || { echo 'unit: there is no harness/tests/test_*.c' >&2; exit 1; }
@@ -276,6 +281,6 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: all help certs filters run bugs servers kill bench latency report check unit cppcheck lint-man bug-files man install clean distclean
+.PHONY: all help certs filters run bugs servers kill leak bench latency report check unit cppcheck lint-man bug-files man install clean distclean
 .SECONDARY: $(OBJS) $(TESTOBJS) $(O)/pkg.cflags $(O)/pkg.libs
 .DELETE_ON_ERROR:
