@@ -366,6 +366,24 @@ def latency(results):
     return load(results / "latency.json", ("rows",))
 
 
+def servers(results):
+    """Scenario by scenario what others do, where any of them deviates."""
+    data = load(results / "servers.json", ("servers", "scenarios"))
+    if data is None:
+        return None
+    names = [s["name"] for s in data["servers"]]
+    rows, counts = [], {n: {} for n in names}
+    for path, s in data["scenarios"].items():
+        for n in names:
+            v = s["results"].get(n, {}).get("verdict", "skip")
+            counts[n][v] = counts[n].get(v, 0) + 1
+        if any(r["verdict"] == "deviates" for r in s["results"].values()):
+            rows.append({"path": path, "title": s["title"], "proves": s["proves"],
+                         "results": s["results"]})
+    return {"servers": data["servers"], "counts": counts,
+            "scenarios": len(data["scenarios"]), "rows": rows}
+
+
 def speed(results):
     data = load(results / "bench.json", ("rows",))
     return data and {"peer": data.get("peer"), "postfix": data.get("postfix"),

@@ -368,7 +368,8 @@ def test_it_fits(browser, width, height, scheme):
 
 
 def test_paper(browser):
-    data = base64.b64decode(browser.print_page())
+    data = base64.b64decode(browser.execute_cdp_cmd(
+        "Page.printToPDF", {"preferCSSPageSize": True})["data"])
     assert data.startswith(b"%PDF") and len(data) > 50000
     pages = data.count(b"/Type /Page\n")
     assert 5 < pages < 30, "a table that is one on paper, too"
