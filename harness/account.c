@@ -625,6 +625,26 @@ account_field_used(struct account *a, const char *name)
 	return n;
 }
 
+/*
+ * The first part of a message, which somebody was handing over when it died:
+ * who takes it over sees only the end.  The whole of it is due all the same.
+ */
+static int
+torn(const struct account *a, const struct arrival *v)
+{
+	const struct promised *p;
+	size_t i;
+
+	if (!a->may_repeat)
+		return 0;
+	TAILQ_FOREACH(p, &a->promised, entry)
+		for (i = 0; i < p->nrcpts; i++)
+			if (rcpt_matches(a, v, p->rcpts[i]) &&
+			    same_header(a, p, v))
+				return 1;
+	return 0;
+}
+
 static void
 judge_arrival(struct account *a, struct arrival *v,
     void (*object)(void *, const char *), void *arg)
@@ -633,7 +653,10 @@ judge_arrival(struct account *a, struct arrival *v,
 	char *why = NULL, *diff;
 	size_t i;
 
-	if ((p = arrival_owner(a, v, &i)) == NULL)
+	p = arrival_owner(a, v, &i);
+	if (p == NULL && torn(a, v))
+		return;
+	if (p == NULL)
 		why = xasprintf("%s: a message for <%s> that nobody sent like "
 		    "this, %zu octets, first line: %.*s", v->place, v->rcpt,
 		    v->shared->size, (int)strcspn(v->text, "\n"), v->text);

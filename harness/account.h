@@ -60,7 +60,10 @@ void	 account_forward(struct account *, const char *rcpt, const char *to);
 void	 account_field(struct account *, const char *);
 /* In so many arrivals was it not as it had been sent. */
 unsigned long account_field_used(struct account *, const char *);
-/* Who lost its memory in between may deliver again what it has delivered. */
+/*
+ * Who lost its memory in between may deliver again what it has delivered, or a
+ * part of it before.
+ */
 void	 account_may_repeat(struct account *);
 /* Every (message, recipient) whose arrivals differ from what is due. */
 void	 account_judge(struct account *, void (*)(void *, const char *),
