@@ -53,6 +53,7 @@ help:
 	@echo 'make bugs      which of the daemon'"'"'s past bugs are caught [ONLY=id,id] [TARGET=a,b] [SEEDS=5]'
 	@echo 'make fuzz      fuzz one target FUZZ=name [TARGET=7.9.0p0] [TIME=60] [ENGINE=libfuzzer|afl]'
 	@echo 'make fuzz-bench  how fast the fuzz targets are beside an empty one'
+	@echo 'make fuzz-bugs   how long they take to find the bugs put back [ONLY=ID,...] [RUNS=5] [TIME=120]'
 	@echo 'make night     fuzz all targets, then build/report/night.html [HOURS=8] [TARGET=7.9.0p0]'
 	@echo 'make coverage  what the fuzz corpora reach, against fuzz/coverage.floor [RAISE=1]'
 	@echo 'make kill      do the kill scripts kill what has the bug, and nothing else? [KILL_RUNS=10]'
@@ -255,7 +256,11 @@ night: | $(DEPS)
 fuzz-bench: | $(DEPS)
 	@ci/fuzz-bench --target '$(FUZZTARGET)' $(FUZZ)
 
-.PHONY: fuzz fuzz-targets fuzz-bench coverage night
+fuzz-bugs: | $(DEPS)
+	@ci/fuzz-bugs $(if $(ONLY),--only '$(ONLY)') $(if $(RUNS),--runs '$(RUNS)') \
+	    $(if $(TIME),--time '$(TIME)') $(if $(filter file,$(origin TARGET)),,--target '$(TARGET)')
+
+.PHONY: fuzz fuzz-targets fuzz-bench fuzz-bugs coverage night
 
 # --- the rest -----------------------------------------------------------------
 

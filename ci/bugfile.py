@@ -128,7 +128,8 @@ def numbers(version):
 # --- reading ------------------------------------------------------------------
 
 FIELDS = {"id", "what", "kind", "versions", "native", "good", "check", "detect",
-          "target", "filter", "oracle", "symptom", "rate", "later", "unseen"}
+          "target", "filter", "oracle", "symptom", "rate", "fuzz", "later",
+          "unseen"}
 
 
 def load(path):
@@ -212,6 +213,9 @@ def check_fields(bug):
         for edit in bug.edits:
             need(edit.file == source, f"an edit of a filter is one of {source}")
     need(bug.one("check", default="no") in ("yes", "no"), "check: yes or no")
+    for name in bug.words("fuzz"):
+        need((TOP / "fuzz" / f"{name}.c").exists(),
+             f"fuzz: there is no fuzz target {name}")
     if bug.one("later") or bug.one("unseen"):
         return
     for v in bug.versions:
@@ -220,7 +224,7 @@ def check_fields(bug):
 
 def check_detector(bug, v, need):
     for d in bug.all("detect", v):
-        need(re.match(r"(run|sh) \S|fuzz \S+( [1-9]\d*)?$|"
+        need(re.match(r"(run|sh) \S|fuzz \S+( \d+)?$|"
                       r"leak (growth|valgrind) [1-9]\d* \S+$", d), "detect: expected "
              "run PATH..., sh COMMAND, fuzz TARGET [SECONDS] or leak ENGINE "
              f"SESSIONS SCENARIO: {d}")

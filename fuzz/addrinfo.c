@@ -777,30 +777,6 @@ names(struct fuzz_in *in, unsigned mode, unsigned flags)
 		fuzz_fail("called %u times", called);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	struct fuzz_in in;
-	unsigned mode, conf, flags, kinds;
-
-	fuzz_in(&in, data, size);
-	mode = fuzz_u8(&in) % 5;
-	conf = fuzz_u8(&in);
-	flags = fuzz_u8(&in);
-	kinds = fuzz_u8(&in);
-	configure(conf, &in);
-	set_hints(flags, kinds);
-	nwant = 0;
-	looked = called = 0;
-	named = 0;
-	if (mode < 3)
-		addresses(&in, mode, flags, kinds);
-	else
-		names(&in, mode, flags);
-	net_end();
-	return (0);
-}
-
 /* --- once ---------------------------------------------------------------------------- */
 
 /*
@@ -845,6 +821,32 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)unsetenv("LOCALDOMAIN");
 	p_lka = &to_lka;
 	smtp_session_init();
-	check_brackets();
+	return (0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_in in;
+	unsigned mode, conf, flags, kinds;
+	static int checked;
+
+	if (!checked++)
+		check_brackets();
+	fuzz_in(&in, data, size);
+	mode = fuzz_u8(&in) % 5;
+	conf = fuzz_u8(&in);
+	flags = fuzz_u8(&in);
+	kinds = fuzz_u8(&in);
+	configure(conf, &in);
+	set_hints(flags, kinds);
+	nwant = 0;
+	looked = called = 0;
+	named = 0;
+	if (mode < 3)
+		addresses(&in, mode, flags, kinds);
+	else
+		names(&in, mode, flags);
+	net_end();
 	return (0);
 }

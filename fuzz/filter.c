@@ -751,6 +751,9 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)strlcat(all_lines, "register|report|smtp-in|tx-mail\n"
 	    "register|ready\n", sizeof(all_lines));
 	memset(many, 'x', sizeof(many) - 1);
+	/* The tree of sessions comes with the first. */
+	lka_filter_begin(1, "f");
+	lka_filter_end(1);
 	return (0);
 }
 

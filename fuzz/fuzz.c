@@ -120,6 +120,8 @@ static void __attribute__((__constructor__))
 set_up(void)
 {
 	(void)setenv("EVENT_NOPOLL", "1", 1);
+	/* What is set and set back before it waits again need not be told the kernel. */
+	(void)setenv("EVENT_EPOLL_USE_CHANGELIST", "1", 1);
 	(void)setenv("TZ", "UTC0", 1);
 	(void)signal(SIGPIPE, SIG_IGN);
 	fuzz_reset();
@@ -135,6 +137,13 @@ __wrap_LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ret = __real_LLVMFuzzerTestOneInput(data, size);
 	running = 0;
 	return (ret);
+}
+
+void
+fuzz_warm_up(const char *input)
+{
+	(void)__wrap_LLVMFuzzerTestOneInput((const uint8_t *)input,
+	    strlen(input));
 }
 
 /*

@@ -39,6 +39,12 @@ void	 fuzz_fail(const char *, ...)
  */
 void	 fuzz_reset(void);
 
+/*
+ * Run an input whose edges do not count, from LLVMFuzzerInitialize(): so that what
+ * the daemon sets up when it is first needed is there for each input alike.
+ */
+void	 fuzz_warm_up(const char *);
+
 /* Let the clock that the daemon sees go on by that many seconds. */
 void	 fuzz_sleep(unsigned int);
 

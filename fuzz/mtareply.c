@@ -92,6 +92,8 @@ static int	 tls_wanted, tls_broken;
 
 #include "mta_session.c"
 
+#include "warm.h"
+
 #undef io_set_callback
 #undef mta_delivery_log
 void	 io_set_callback(struct io *, void (*)(struct io *, int, void *), void *);
@@ -917,6 +919,7 @@ relay_is(const char *letters)
 		relay.secret = SECRET;
 	}
 	relay.helotable = (char *)names[has['h'] || has['H']];
+	memset(&action, 0, sizeof(action));
 	relay.dispatcher = &action;
 	action.u.remote.filtername = has['f'] ? "f" : NULL;
 	relay.domain = &domain;
@@ -1098,7 +1101,10 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 		mproc_init(&theirs[i], sp[1]);
 		mproc_enable(&mine[i]);
 		mproc_enable(&theirs[i]);
+		warm_mproc(&mine[i]);
+		warm_mproc(&theirs[i]);
 	}
+	fuzz_warm_up("n\n");
 	return (0);
 }
 

@@ -261,6 +261,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	sin->sin_addr.s_addr = htonl(0xc0000263);
 	sin->sin_port = htons(4711);
 	event_init();
+	fuzz_warm_up("\n");
 	return (0);
 }
 

@@ -64,15 +64,17 @@ reclaim_free(const volatile void *p)
 		}
 }
 
+static void __attribute__((__constructor__))
+reclaim_install(void)
+{
+	if (__sanitizer_install_malloc_and_free_hooks != NULL)
+		__sanitizer_install_malloc_and_free_hooks(reclaim_malloc,
+		    reclaim_free);
+}
+
 static void
 reclaim_begin(void)
 {
-	static int installed;
-
-	if (!installed && __sanitizer_install_malloc_and_free_hooks != NULL)
-		__sanitizer_install_malloc_and_free_hooks(reclaim_malloc,
-		    reclaim_free);
-	installed = 1;
 	reclaim_on = 1;
 }
 

@@ -45,6 +45,8 @@
 #include "fuzz.h"
 #include "lka.c"
 
+#include "warm.h"
+
 #if FUZZ_VERSION < 700
 #define VERSION	"0.6"
 #else
@@ -398,6 +400,8 @@ peer(struct mproc *p, struct mproc *other)
 	mproc_init(other, sp[1]);
 	mproc_enable(p);
 	mproc_enable(other);
+	warm_mproc(p);
+	warm_mproc(other);
 }
 
 int
@@ -434,6 +438,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	heard(config, sizeof(config));
 	if (strstr(config, "config|ready\n") == NULL)
 		errx(1, "the filter was told: %s", config);
+	fuzz_warm_up("");
 	return (0);
 }
 

@@ -66,6 +66,8 @@
 #endif
 #include "smtp_session.c"
 
+#include "warm.h"
+
 #define IDLE	3	/* rounds in which nothing may happen before all is done */
 
 static struct smtpd	 conf;
@@ -548,7 +550,10 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 		mproc_init(&theirs[i], sp[1]);
 		mproc_enable(&mine[i]);
 		mproc_enable(&theirs[i]);
+		warm_mproc(&mine[i]);
+		warm_mproc(&theirs[i]);
 	}
+	fuzz_warm_up("\n\n");
 	return (0);
 }
 
