@@ -162,6 +162,9 @@ hear_request(struct session *s, struct step *st)
 	char *got;
 	int taken;
 
+	/* we have closed it: no more will be asked there */
+	if (s->ended)
+		return DID_FAIL;
 	taken = http_request_take(&s->ch->in, r, &why);
 	if (taken == 0)
 		return s->ch->end == END_NONE ? DID_WAIT : ended(s, st);

@@ -591,7 +591,7 @@ on_line(void *arg, char dir, const char *line, size_t len, int terminated)
 		filter_log_line(d->log, now, dir, line, len, terminated);
 	filter_judge_line(d->judge, dir, now, line, len, terminated);
 	if (dir == 'F' && terminated) {
-		d->nheard++;
+		d->nheard += drive_script_counts(line, len);
 		if (d->script != NULL)
 			work_in(d, 0);
 		heard(d, line, len);

@@ -92,7 +92,7 @@ struct drive {
 	struct filter_judge *judge;
 	struct filter_log *log;
 	struct drive_script *script;
-	unsigned long	 nheard;	/* lines of the filter */
+	unsigned long	 nheard;	/* lines of the filter that count */
 	struct stream	*stream;
 	uint64_t	 t0;		/* of the start */
 	uint64_t	 begun;		/* when config|ready was said */
@@ -150,6 +150,8 @@ void	 drive_name(struct dsession *, struct buf *);
 /* NULL with "file:line:column: ..." in err. */
 struct drive_script *drive_script_load(const char *, char *err, size_t errlen);
 void	 drive_script_free(struct drive_script *);
+/* Is this line of the filter one to wait for? */
+int	 drive_script_counts(const char *, size_t);
 /* Send what may be sent now; 1 when all has been sent. */
 int	 drive_script_step(struct drive *, struct drive_script *);
 

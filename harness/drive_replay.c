@@ -18,13 +18,23 @@ struct drive_script {
 	uint64_t	 since;		/* waiting for one of them */
 };
 
+/* How much it registers is up to the filter. */
+int
+drive_script_counts(const char *line, size_t len)
+{
+	static const char any[] = "register|", last[] = "register|ready";
+
+	return len < strlen(any) || memcmp(line, any, strlen(any)) != 0 ||
+	    (len == strlen(last) && memcmp(line, last, len) == 0);
+}
+
 static int
 on_entry(void *arg, const struct filter_entry *e)
 {
 	struct drive_script *s = arg;
 	struct said *l;
 
-	s->heard += e->dir == 'F';
+	s->heard += e->dir == 'F' && drive_script_counts(e->text, e->len);
 	/* what smtpd had not ended, it did not mean */
 	if (e->dir != 'D' || !e->terminated)
 		return 0;
