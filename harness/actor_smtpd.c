@@ -23,6 +23,7 @@
 #define ACTORS		"/etc/smtpd/actors.conf"
 #define READY_TIMEOUT	30000000	/* us */
 #define FILTER_TIME	50000
+#define SLOW_LOOK	100000
 
 static void
 smtpd_check(struct parser *p, struct role *r)
@@ -341,6 +342,12 @@ daemon_ready(struct run *run)
 static int
 smtpd_ready(struct run *run)
 {
+	/* to look often would take its time, of which it needs a lot */
+	if (run_slow(run) > 1 && !run->daemon.exited && !run->stop) {
+		if (now_us() < run->look_again)
+			return 0;
+		run->look_again = now_us() + SLOW_LOOK;
+	}
 	return run->daemon.exited || run->stop || smtpd_hopeless(run) ||
 	    daemon_ready(run);
 }

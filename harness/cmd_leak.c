@@ -57,7 +57,7 @@ add_number(struct buf *b, double v)
 }
 
 static void
-print_stack(const char *stack)
+print_stack(FILE *out, const char *stack)
 {
 	const char	*nl;
 	int		 n = 0;
@@ -65,14 +65,14 @@ print_stack(const char *stack)
 	for (; *stack != '\0'; stack = nl + (*nl == '\n')) {
 		nl = stack + strcspn(stack, "\n");
 		if (++n <= FRAMES)
-			printf("      %.*s\n", (int)(nl - stack), stack);
+			fprintf(out, "      %.*s\n", (int)(nl - stack), stack);
 	}
 	if (n > FRAMES)
-		printf("      ... %d more, with --json\n", n - FRAMES);
+		fprintf(out, "      ... %d more, with --json\n", n - FRAMES);
 }
 
 static void
-print_row(const struct leak_row *r)
+print_row(FILE *out, const struct leak_row *r)
 {
 	struct buf	 b = { 0 };
 
@@ -90,17 +90,18 @@ print_row(const struct leak_row *r)
 		add_number(&b, r->high);
 		buf_addstr(&b, ")");
 	}
-	printf("%-5s %s: %s", verdict_names[r->verdict], r->process, r->what);
+	fprintf(out, "%-5s %s: %s", verdict_names[r->verdict], r->process,
+	    r->what);
 	if (b.len > 0)
-		printf(", %s a session", b.data);
+		fprintf(out, ", %s a session", b.data);
 	if (r->function != NULL)
-		printf(", from %s", r->function);
+		fprintf(out, ", from %s", r->function);
 	if (r->smallest != 0)
-		printf("; %.1f would have been seen", r->smallest);
-	printf("%s%s\n", r->why != NULL ? ": " : "",
+		fprintf(out, "; %.1f would have been seen", r->smallest);
+	fprintf(out, "%s%s\n", r->why != NULL ? ": " : "",
 	    r->why != NULL ? r->why : "");
 	if (r->stack != NULL && r->verdict != LEAK_NONE)
-		print_stack(r->stack);
+		print_stack(out, r->stack);
 	buf_free(&b);
 }
 
@@ -155,20 +156,22 @@ write_json(const struct leak *l, const struct leak_result *res, double seconds)
 static int
 verdict(const struct leak *l, const struct leak_result *res, double seconds)
 {
+	FILE	*out = l->json != NULL && strcmp(l->json, "-") == 0 ?
+		    stderr : stdout;
 	size_t	 i, found = 0;
 
 	for (i = 0; i < res->n; i++) {
 		found += res->row[i].verdict == LEAK_FOUND;
-		print_row(&res->row[i]);
+		print_row(out, &res->row[i]);
 	}
-	printf("%s: %s on %s, %llu sessions, %.1f s: ", l->engine->name,
+	fprintf(out, "%s: %s on %s, %llu sessions, %.1f s: ", l->engine->name,
 	    l->job.sc != NULL ? l->path : l->job.filter,
 	    l->job.target == NULL ? "a filter" : l->job.target->name,
 	    (unsigned long long)res->sessions, seconds);
 	if (found == 0)
-		printf("no leak\n");
+		fprintf(out, "no leak\n");
 	else
-		printf("%zu leak%s\nrepeat with: %s\n", found,
+		fprintf(out, "%zu leak%s\nrepeat with: %s\n", found,
 		    found == 1 ? "" : "s", l->repeat);
 	return found > 0 ? EX_FAIL : EX_PASS;
 }

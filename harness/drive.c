@@ -773,8 +773,8 @@ start(struct drive *d)
 		d->res->error = xstrdup(err);
 		return -1;
 	}
-	d->proc = drive_proc_start(d->base, c->sb, c->command, &calls, d, err,
-	    sizeof(err));
+	d->proc = drive_proc_start(d->base, c->sb, c->command, c->untraced,
+	    &calls, d, err, sizeof(err));
 	if (d->proc == NULL) {
 		d->res->error = xstrdup(err);
 		return -1;

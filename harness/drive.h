@@ -26,6 +26,7 @@ struct drive_conf {
 	int		 identity;	/* data lines must come back unchanged */
 	int		 usage;		/* look at memory and descriptors */
 	const struct drive_hostile *hostile;	/* or NULL */
+	int		 untraced;	/* its command traces it */
 	/*
 	 * Instead of sessions: so many in each round, after which after() may
 	 * look at the filter, which rests.

@@ -163,11 +163,12 @@ child(const char *const *argv, int io, int errfd)
 }
 
 static pid_t
-spawn(struct drive_proc *p, const char *command, int io, int errfd)
+spawn(struct drive_proc *p, const char *command, int untraced, int io,
+    int errfd)
 {
 	const char *argv[] = { "/bin/sh", "-c", NULL, NULL };
 	struct sandbox_cmd cmd = { .argv = argv, .fd = { io, io, errfd },
-	    .uid = geteuid(), .trace = 1,
+	    .uid = geteuid(), .trace = !untraced,
 	    .env = (const char *const *)environ };
 	char *text = xasprintf("exec %s", command);
 	pid_t pid;
@@ -185,7 +186,8 @@ spawn(struct drive_proc *p, const char *command, int io, int errfd)
 
 struct drive_proc *
 drive_proc_start(struct event_base *base, struct sandbox *sb,
-    const char *command, const struct drive_proc_calls *calls, void *arg,
+    const char *command, int untraced, const struct drive_proc_calls *calls,
+    void *arg,
     char *err, size_t errlen)
 {
 	static const struct timeval often = { 0, REAP_PAUSE };
@@ -197,7 +199,8 @@ drive_proc_start(struct event_base *base, struct sandbox *sb,
 	p->arg = arg;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, io) == -1 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, errs) == -1 ||
-	    (p->pid = spawn(p, command, io[1], errs[1])) == -1) {
+	    (p->pid = spawn(p, command, untraced, io[1],
+	    errs[1])) == -1) {
 		snprintf(err, errlen, "cannot start %s: %s", command,
 		    strerror(errno));
 		free(p);

@@ -27,10 +27,12 @@ struct drive_proc_calls {
 
 /*
  * In the sandbox, or as a child of ours where sb is NULL.  It keeps the
- * environment and the current directory.  NULL with one sentence in err.
+ * environment and the current directory, and is watched for crashes unless
+ * untraced.  NULL with one sentence in err.
  */
 struct drive_proc *drive_proc_start(struct event_base *, struct sandbox *sb,
-	    const char *command, const struct drive_proc_calls *, void *arg,
+	    const char *command, int untraced,
+	    const struct drive_proc_calls *, void *arg,
 	    char *err, size_t errlen);
 /* Ends it and, outside of a sandbox, its process group. */
 void	 drive_proc_free(struct drive_proc *);

@@ -1,6 +1,8 @@
 #ifndef SMTPDTEST_LEAK_H
 #define SMTPDTEST_LEAK_H
 
+#include <sys/types.h>
+
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,6 +72,12 @@ struct leak_row *leak_add(struct leak_result *, const char *process,
 void	 leak_free(struct leak_result *);
 
 /*
+ * Mark what is known of this target, by process and function.  -1 when it was
+ * said what is wrong with fixtures/known-leaks.
+ */
+int	 leak_known(const struct target *, struct leak_result *);
+
+/*
  * Play the job's scenario on a target in these blocks, each in a process of its
  * own and all at once.  EX_PASS with the "end" events, one a run, in end; else
  * it was said why on stderr: EX_FAIL when the scenario fell short, EX_SETUP,
@@ -82,5 +90,27 @@ struct leak_run {
 	json_t		*end;		/* json_decref() */
 };
 int	 leak_play(const struct leak_job *, struct leak_run *, size_t n);
+
+/*
+ * Hold sessions as drive does with the job's filter, in these rounds, in a
+ * process of its own where the functions are called.  Returns as leak_play().
+ */
+struct leak_drive {
+	const char	*command;	/* the filter's, with what runs it */
+	const uint64_t	*rounds;	/* sessions in each */
+	unsigned int	 n;
+	int		 untraced;	/* what runs it traces it */
+	unsigned int	 slow;		/* times of ours are multiplied by that */
+	const char	*dir;		/* set: empty, for what runs it */
+	/* before it starts, may set the command; -1 when it said why not */
+	int		(*start)(struct leak_drive *);
+	/* round i, from 0, is over; the filter is that process */
+	void		(*after)(json_t *stats, unsigned int i, pid_t,
+			    struct leak_drive *);
+	void		(*end)(json_t *stats, struct leak_drive *);
+	void		*arg;
+	json_t		*stats;		/* what they put there; json_decref() */
+};
+int	 leak_drive(const struct leak_job *, struct leak_drive *);
 
 #endif

@@ -11,6 +11,7 @@
 #include "util.h"
 
 #define GROWN_BYTES	16	/* a session, of blocks that grow */
+#define LEAST_BLOCKS	8	/* in all, to be more than chance */
 
 /* A line without "==PID== ", of which the text is not NUL-terminated. */
 struct line {
@@ -115,14 +116,15 @@ text_of(const struct line *l)
 	return s;
 }
 
-/* The frames that follow.  Their end, if any, has been read. */
+/* The frames that follow. */
 static char *
 stack_of(const char **text)
 {
 	struct buf	 b = { 0 };
 	struct line	 l, f;
+	const char	*next = *text;
 
-	while (next_line(text, &l) && frame(&l, &f)) {
+	for (; next_line(&next, &l) && frame(&l, &f); *text = next) {
 		buf_add(&b, f.s, f.len);
 		buf_addstr(&b, "\n");
 	}
@@ -237,7 +239,8 @@ memcheck_function(const char *stack)
 {
 	const char	*s = blamed(stack);
 
-	return xasprintf("%.*s", (int)strcspn(s, " (\n"), s);
+	/* no ".constprop.0" of the compiler's, nor "@@GLIBC_2.34" */
+	return xasprintf("%.*s", (int)strcspn(s, " (.@\n"), s);
 }
 
 /*
@@ -296,7 +299,7 @@ kind_of(const char *name)
 
 /*
  * Does it grow with the sessions?  What is as much after N as after 2N does not,
- * nor do fewer blocks than one in four sessions: libraries keep some for as much
+ * nor do fewer blocks than one in four sessions, or very few: libraries keep some for as much
  * as there ever was at once.  A block that itself grows has to by some bytes.
  */
 static int
@@ -308,7 +311,7 @@ grows(const struct loss *l, uint64_t n)
 	if (l->bytes[1] <= 0 || 2 * l->bytes[2] < 3 * l->bytes[1])
 		return 0;
 	return blocks == 0 ? bytes >= GROWN_BYTES * 3 * n :
-	    4 * blocks >= 3 * n;
+	    blocks >= LEAST_BLOCKS && 4 * blocks >= 3 * n;
 }
 
 static void

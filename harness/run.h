@@ -253,7 +253,7 @@ struct run {
 	unsigned long	 nsessions, nsessions_done, ncommands, nreplies;
 	unsigned long	 nunheard;	/* clients that were never answered */
 	uint64_t	 progress;	/* when told last */
-	uint64_t	 look_again;	/* at the queue, not before */
+	uint64_t	 look_again;	/* at what takes long, not before */
 };
 
 /*
