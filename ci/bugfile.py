@@ -9,7 +9,7 @@ import re
 import tarfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = ("fixtures/bugs", "harness/tests/bugs")
+FOLDERS = ("fixtures/bugs", "fixtures/planted", "harness/tests/bugs")
 VERSIONS = ("6.8.0p2", "7.6.0p1", "7.9.0p0")
 KINDS = ("script", "oracle", "filter", "race", "leak", "fuzz", "unit", "build")
 ORACLES = ("scenario", "start", "crash", "grammar", "replies", "accounting",

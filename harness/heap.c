@@ -9,10 +9,10 @@
 #include "heap.h"
 #include "util.h"
 
-/* Where relay.c's program is as well: anybody may look inside. */
-#define DIR		"/run/smtpdtest"
-#define OBJECT		DIR "/heap.so"
-#define PAGE		DIR "/heap"
+#define OBJECT		"/heap.so"
+#define PAGE		"/heap"
+/* Its own allocator would hide from us what it does. */
+#define PYTHON		"PYTHONMALLOC"
 
 struct heap {
 	struct heap_page *page;
@@ -22,15 +22,16 @@ struct heap {
 extern const char _binary_heap_so_start[], _binary_heap_so_end[];
 
 static int
-write_object(void)
+write_object(const char *dir)
 {
+	char *path = xasprintf("%s" OBJECT, dir);
 	size_t len = (uintptr_t)_binary_heap_so_end -
 	    (uintptr_t)_binary_heap_so_start;
 	int fd, rv;
 
-	if ((mkdir(DIR, 0755) == -1 && errno != EEXIST) ||
-	    (fd = open(OBJECT, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-	    0755)) == -1)
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	free(path);
+	if (fd == -1)
 		return -1;
 	rv = write_all(fd, _binary_heap_so_start, len);
 	if (fchmod(fd, 0755) == -1)
@@ -41,13 +42,15 @@ write_object(void)
 
 /* For anybody to write: filters and tables are started as users of their own. */
 static struct heap_page *
-make_page(void)
+make_page(const char *dir)
 {
+	char *path = xasprintf("%s" PAGE, dir);
 	struct heap_page *page = NULL;
 	int fd;
 
-	if ((fd = open(PAGE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC,
-	    0666)) == -1)
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	free(path);
+	if (fd == -1)
 		return NULL;
 	if (fchmod(fd, 0666) == 0 && ftruncate(fd, sizeof(*page)) == 0)
 		page = mmap(NULL, sizeof(*page), PROT_READ, MAP_SHARED, fd, 0);
@@ -56,12 +59,13 @@ make_page(void)
 }
 
 struct heap *
-heap_open(void)
+heap_open(const char *dir)
 {
 	struct heap_page *page;
 	struct heap *h;
 
-	if (write_object() == -1 || (page = make_page()) == NULL)
+	if ((mkdir(dir, 0755) == -1 && errno != EEXIST) ||
+	    write_object(dir) == -1 || (page = make_page(dir)) == NULL)
 		return NULL;
 	h = xcalloc(1, sizeof(*h));
 	h->page = page;
@@ -81,14 +85,26 @@ const char *const *
 heap_env(void)
 {
 	static const char *const env[] = {
-		"LD_PRELOAD=" OBJECT,
-		HEAP_ENV "=" PAGE,
-		/* its own allocator would hide what it does from us */
-		"PYTHONMALLOC=malloc",
+		"LD_PRELOAD=" HEAP_DIR OBJECT,
+		HEAP_ENV "=" HEAP_DIR PAGE,
+		PYTHON "=malloc",
 		NULL
 	};
 
 	return env;
+}
+
+void
+heap_setenv(const char *dir)
+{
+	char *object = xasprintf("%s" OBJECT, dir);
+	char *page = xasprintf("%s" PAGE, dir);
+
+	setenv("LD_PRELOAD", object, 1);
+	setenv(HEAP_ENV, page, 1);
+	setenv(PYTHON, "malloc", 1);
+	free(object);
+	free(page);
 }
 
 static uint32_t

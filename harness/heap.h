@@ -34,14 +34,20 @@ struct heap_page {
 
 struct heap;
 
+#define HEAP_DIR	"/run/smtpdtest"
+
 /*
- * Inside the sandbox, before the daemon: writes object and page to
- * /run/smtpdtest.  NULL with errno.
+ * Inside the sandbox, before what is to be counted: writes object and page to
+ * that directory, which is made if need be.  NULL with errno.
  */
-struct heap	*heap_open(void);
+struct heap	*heap_open(const char *dir);
 void		 heap_close(struct heap *);
-/* NAME=VALUE strings that have a process counted, NULL-terminated; static. */
+/*
+ * NAME=VALUE strings that have a process counted in HEAP_DIR, NULL-terminated;
+ * static.  Or the same in another directory, put into our own environment.
+ */
 const char	*const *heap_env(void);
+void		 heap_setenv(const char *dir);
 /* Where the counts of a process are, or NULL: it is not counted. */
 const struct heap_slot *heap_find(const struct heap *, int pid);
 /* Calls of all processes together: while that stands still nobody works. */

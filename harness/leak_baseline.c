@@ -18,15 +18,15 @@ struct pin {
 	double	 limit;
 };
 
-/* The next word, NUL-terminated, or NULL at the end. */
+/* What goes on to the next tab, NUL-terminated, or NULL at the end. */
 static char *
 next_word(char **p)
 {
-	char	*word = *p + strspn(*p, " \t");
+	char	*word = *p + strspn(*p, "\t");
 
 	if (*word == '\0')
 		return NULL;
-	*p = word + strcspn(word, " \t");
+	*p = word + strcspn(word, "\t");
 	if (**p != '\0')
 		*(*p)++ = '\0';
 	return word;
@@ -51,7 +51,7 @@ pin_parse(char *line, struct pin *pin, char **at)
 		*at = pin->most;
 		return "expected a number above 0, the most a session";
 	}
-	pin->why = p + strspn(p, " \t");
+	pin->why = p + strspn(p, "\t");
 	return *pin->why == '\0' ? "expected a reason" : NULL;
 }
 

@@ -5,8 +5,9 @@
 
 /*
  * What a clean daemon is known to grow by: fixtures/baselines/VERSION, a line
- * each of scenario, process, what, the most a session, and why.  The scenario
- * is its file's name without the ".smtp", or "*"; "#" begins a comment.
+ * each of scenario, process, what, the most a session, and why, with tabs
+ * between.  The scenario is its file's name without the ".smtp", or "*"; "#"
+ * begins a comment.
  *
  * 1 when the row is within that, which sets its why; 0 when it is not.  Exits 2
  * with file, line and column on a line that is none.

@@ -9,6 +9,7 @@
  * is no leak; hence the second half of the samples has to show it by itself, too.
  */
 #include <err.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,8 +61,8 @@ start(struct run *run, void *arg)
 {
 	struct growth	*g = arg;
 
-	if ((g->heap = heap_open()) == NULL) {
-		run_error(run, "cannot count the heap: no room in the sandbox");
+	if ((g->heap = heap_open(HEAP_DIR)) == NULL) {
+		run_error(run, "cannot count the heap: %s", strerror(errno));
 		return -1;
 	}
 	return 0;

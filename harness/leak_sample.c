@@ -83,36 +83,51 @@ wait_quiet(struct run *run, const struct heap *h)
 	}
 }
 
-void
-leak_sample_run(struct run *run, const struct heap *h, uint64_t sessions)
+json_t *
+leak_sample_json(const struct heap *h, pid_t pid, const char *title)
 {
-	json_t *all = json_object_get(run->stats, "samples"), *procs, *j;
-	struct proc now[MAX_PROCS];
 	struct leak_sample s;
-	int i, n;
+	json_t *j;
 
-	wait_quiet(run, h);
-	procs = json_array();
-	n = daemon_procs(now, MAX_PROCS - 1);
-	now[n].pid = run->daemon.pid;
-	snprintf(now[n++].title, sizeof(now[n].title), "parent");
-	for (i = 0; i < n; i++) {
-		if (leak_sample(h, now[i].pid, &s) == -1)
-			continue;
-		j = json_pack("{s:s, s:i, s:I, s:i, s:i}", "process",
-		    now[i].title, "pid", (int)now[i].pid, "rss",
-		    (json_int_t)s.rss, "fds", s.fds, "sockets", s.sockets);
-		if (s.counted) {
-			json_object_set_new(j, "bytes", json_integer(s.bytes));
-			json_object_set_new(j, "blocks",
-			    json_integer(s.blocks));
-		}
-		json_array_append_new(procs, j);
+	if (leak_sample(h, pid, &s) == -1)
+		return NULL;
+	j = json_pack("{s:s, s:i, s:I, s:i, s:i}", "process", title, "pid",
+	    (int)pid, "rss", (json_int_t)s.rss, "fds", s.fds, "sockets",
+	    s.sockets);
+	if (s.counted) {
+		json_object_set_new(j, "bytes", json_integer(s.bytes));
+		json_object_set_new(j, "blocks", json_integer(s.blocks));
 	}
+	return j;
+}
+
+void
+leak_sample_add(json_t *stats, uint64_t sessions, json_t *procs)
+{
+	json_t *all = json_object_get(stats, "samples");
+
 	if (all == NULL) {
 		all = json_array();
-		json_object_set_new(run->stats, "samples", all);
+		json_object_set_new(stats, "samples", all);
 	}
 	json_array_append_new(all, json_pack("{s:I, s:o}", "sessions",
 	    (json_int_t)sessions, "procs", procs));
+}
+
+void
+leak_sample_run(struct run *run, const struct heap *h, uint64_t sessions)
+{
+	struct proc now[MAX_PROCS];
+	json_t *procs = json_array(), *j;
+	int i, n;
+
+	wait_quiet(run, h);
+	n = daemon_procs(now, MAX_PROCS - 1);
+	now[n].pid = run->daemon.pid;
+	snprintf(now[n].title, sizeof(now[n].title), "parent");
+	n++;
+	for (i = 0; i < n; i++)
+		if ((j = leak_sample_json(h, now[i].pid, now[i].title)) != NULL)
+			json_array_append_new(procs, j);
+	leak_sample_add(run->stats, sessions, procs);
 }

@@ -19,6 +19,11 @@ struct leak_sample {
 /* 0, or -1 when it is gone. */
 int	 leak_sample(const struct heap *, pid_t, struct leak_sample *);
 
+/* The same as JSON, or NULL; the title is what the process is for. */
+json_t	*leak_sample_json(const struct heap *, pid_t, const char *title);
+/* Put this after that many sessions among the samples of stats; steals procs. */
+void	 leak_sample_add(json_t *stats, uint64_t sessions, json_t *procs);
+
 /*
  * Wait until no process allocates or frees anything, which is what daemons in
  * their event loops do, and add to run->stats, "samples", what all of them have
