@@ -57,8 +57,9 @@ def test_all_parts(tmp_path):
     counts = data["counts"]["7.9.0p0"]
     assert counts["conforms"] + counts["deviates"] > 5
     assert counts["deviates"] == counts["must"] + counts["should"] + counts["info"]
-    for part in ("bugs", "kills", "leaks", "fuzz", "latency"):
+    for part in ("bugs", "kills", "leaks", "fuzz", "latency", "servers"):
         assert data[part], part
+    assert len(data["servers"]["rows"]) == 4 and "Postfix" in page
     assert "Not measured" not in page
     assert "503 5.5.4 Invalid command arguments" in page
     assert len(page) < 5 << 20
