@@ -1,8 +1,11 @@
 """--connect: servers that are not ours, and those that are none at all."""
 
 import collections
+import importlib.machinery
+import importlib.util
 import itertools
 import json
+import os
 import pathlib
 import re
 import socket
@@ -424,8 +427,9 @@ RIGHT = {b'ONE': b'500 no', b'TWO': b'501 no', b'THREE': b'550 no'}
 
 
 def verdicts(done):
-    return {i: next(iter(r['targets'].values()))['verdict']
-            for i, r in done.last['requirements'].items()}
+    rows = done.last['requirements']
+    return {i: next(iter(rows[i]['targets'].values()))['verdict']
+            for i in ('5321-009', '5321-024', '5321-118')}
 
 
 def test_conforms(serve, run):
@@ -502,3 +506,72 @@ def test_aiosmtpd(aiosmtpd, run):
         ['pass', 'pass', 'pass', 'pass', 'fail', 'skip']
     assert done.ends[4]['failures'][0]['got'] == '250 OK'
     assert done.ends[5]['not-offered'] == 'DSN'
+
+
+@pytest.mark.skipif(not os.environ.get('SMTPDTEST_SLOW'),
+                    reason='SLOW=1 fetches and runs Postfix and Exim')
+@pytest.mark.skipif(os.geteuid() != 0, reason='servers change users')
+def test_servers(tmp_path):
+    order = TOP / 'scenarios/rfc5321/4.1.4-order.smtp'
+    done = subprocess.run([TOP / 'ci/servers', '--scenarios', order,
+                           '--results', tmp_path], capture_output=True,
+                          text=True, timeout=900)
+    if done.returncode == 3 or 'CANNOT BE HAD' in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / 'servers.json').read_text())[
+        'scenarios']['scenarios/rfc5321/4.1.4-order.smtp']['results']
+    assert [row[name]['verdict'] for name in (
+        'Postfix', 'Exim', 'aiosmtpd')] == ['pass'] * 3
+
+
+# --- what is told of them ---------------------------------------------------
+
+@pytest.fixture
+def table():
+    path = str(TOP / 'ci/server-table')
+    loader = importlib.machinery.SourceFileLoader('server_table', path)
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_loader('server_table', loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_readme(table, tmp_path, monkeypatch, capsys):
+    """The table in the README is of the scenarios there are."""
+    assert table.check() == 0
+    text = table.README.read_text()
+    row = re.search(r'^\| \d.*?<br>\[(.*?)\]', text, re.M)
+    monkeypatch.setattr(table, 'README', tmp_path / 'README.md')
+    table.README.write_text(text.replace(row[1], 'Something else', 1))
+    assert table.check() == 1
+    assert 'is another scenario' in capsys.readouterr().err
+
+
+def test_table(table):
+    """Who deviates is told with the command and the reply, others are not."""
+    path = 'scenarios/rfc5321/4.1.1.8-help.smtp'
+    line = 1 + next(n for n, text in enumerate(
+        (TOP / path).read_text().splitlines(), 1) if text.strip() == 'C: HELP')
+
+    def end(verdict, failures=(), **more):
+        return {'path': f'/elsewhere/{path}', 'name': 'HELP', 'known': [],
+                'proves': ['5321-146'], 'verdict': verdict, 'reason': '',
+                'failures': list(failures), **more}
+
+    help_ = {'where': f'/elsewhere/{path}:{line}:5', 'expected': '214',
+             'got': '500 what | why?'}
+    expect = {'where': f'/elsewhere/{path}:1:1', 'got': '', 'oracle': 'clean'}
+    t = table.Table()
+    for name, ev in (
+            ('A', end('pass')), ('B', end('fail', [help_, help_])),
+            ('C', end('skip', **{'not-offered': 'HELP'})),
+            ('D', end('fail', [expect]))):
+        t.servers.append({'name': name, 'version': '1'})
+        t.add_end(name, ev)
+    assert table.markdown(t).splitlines()[-3] == \
+        f'| 5321-146<br>[HELP]({path}) | ✓ | `HELP` `500 what \\| why?` | ' \
+        'not offered | ✓ |'
+    assert t.json()['scenarios'][path]['results']['B']['deviations'] == [{
+        'got': '500 what | why?', 'where': f'{path}:{line}:5', 'said': 'HELP',
+        'expected': '214'}]
