@@ -135,9 +135,8 @@ filter_main(struct tap_cmd *tc, int io, int er, int news)
 	if (dup2(io, 0) != -1 && dup2(io, 1) != -1 && dup2(er, 2) != -1)
 		execvp(tc->argv[0], tc->argv);
 	error = errno;
-	if (write(news, &error, sizeof(error)) == -1)
-		_exit(EX_NOTFOUND);
-	_exit(EX_NOTFOUND);
+	_exit(write(news, &error, sizeof(error)) == -1 ? EX_NOEXEC :
+	    EX_NOTFOUND);
 }
 
 /* It is executed, or we end as a shell does that cannot. */
