@@ -219,6 +219,8 @@ judge(const struct leak_job *job, struct leak_result *res, json_t *samples,
 	const json_t	*last, *first, *p;
 	size_t		 i;
 
+	if (json_array_size(samples) == 0)
+		return;
 	last = json_array_get(samples, json_array_size(samples) - 1);
 	first = json_array_get(samples, 0);
 	json_array_foreach(json_object_get(last, "procs"), i, p)
@@ -251,10 +253,22 @@ sanitized(const struct target *t)
 	return 1;
 }
 
+/* Sessions of each client in each block; static. */
+static const uint64_t *
+blocks_of(const struct leak_job *job)
+{
+	static uint64_t	 sessions[SAMPLES];
+	size_t		 i;
+
+	for (i = 0; i < SAMPLES; i++)
+		sessions[i] = i == 0 ? WARM_UP * job->sessions : job->sessions;
+	return sessions;
+}
+
 static int
 growth_daemon(const struct leak_job *job, struct leak_result *res)
 {
-	static uint64_t	 sessions[SAMPLES];
+	const uint64_t	*sessions = blocks_of(job);
 	struct daemon_wrap wrap = { .env = heap_env() };
 	struct growth	 g = { .sessions = sessions };
 	struct leak_run	 r[2];
@@ -263,8 +277,6 @@ growth_daemon(const struct leak_job *job, struct leak_result *res)
 
 	if (sanitized(job->target) || sanitized(job->base))
 		return EX_SETUP;
-	for (i = 0; i < SAMPLES; i++)
-		sessions[i] = i == 0 ? WARM_UP * job->sessions : job->sessions;
 	for (i = 0; i < 2; i++) {
 		memset(&r[i], 0, sizeof(r[i]));
 		r[i].target = i == 0 ? job->target : job->base;
@@ -287,8 +299,60 @@ growth_daemon(const struct leak_job *job, struct leak_result *res)
 }
 
 static int
+filter_start(struct leak_drive *d)
+{
+	struct growth	*g = d->arg;
+
+	if ((g->heap = heap_open(d->dir)) == NULL) {
+		warn("cannot count the heap");
+		return -1;
+	}
+	heap_setenv(d->dir);
+	return 0;
+}
+
+static void
+filter_after(json_t *stats, unsigned int i, pid_t pid, struct leak_drive *d)
+{
+	struct growth	*g = d->arg;
+	json_t		*p;
+
+	g->done += g->sessions[i];
+	leak_sample_wait(g->heap);
+	if ((p = leak_sample_json(g->heap, pid, "filter")) != NULL)
+		leak_sample_add(stats, g->done, json_pack("[o]", p));
+}
+
+static void
+filter_end(json_t *stats, struct leak_drive *d)
+{
+	struct growth	*g = d->arg;
+
+	(void)stats;
+	heap_close(g->heap);
+}
+
+static int
+growth_filter(const struct leak_job *job, struct leak_result *res)
+{
+	struct growth	 g = { .sessions = blocks_of(job) };
+	struct leak_drive d = { .command = job->filter, .rounds = g.sessions,
+			     .n = SAMPLES, .start = filter_start,
+			     .after = filter_after, .end = filter_end,
+			     .arg = &g };
+	int		 code;
+
+	if ((code = leak_drive(job, &d)) == EX_PASS)
+		judge(job, res, json_object_get(d.stats, "samples"), NULL);
+	json_decref(d.stats);
+	return code;
+}
+
+static int
 growth_run(const struct leak_job *job, struct leak_result *res)
 {
+	if (job->filter != NULL)
+		return growth_filter(job, res);
 	return growth_daemon(job, res);
 }
 

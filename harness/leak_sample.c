@@ -70,17 +70,33 @@ leak_sample(const struct heap *h, pid_t pid, struct leak_sample *s)
 }
 
 static void
+look_again(struct run *run)
+{
+	if (run != NULL)
+		run_until(run, NULL, QUIET_LOOK);
+	else
+		usleep(QUIET_LOOK);
+}
+
+/* The run goes on meanwhile, if there is one. */
+static void
 wait_quiet(struct run *run, const struct heap *h)
 {
 	uint64_t calls = heap_calls(h), now, end = now_us() + QUIET_TIME;
 	int same = 0;
 
 	while (same < QUIET_LOOKS && now_us() < end) {
-		run_until(run, NULL, QUIET_LOOK);
+		look_again(run);
 		now = heap_calls(h);
 		same = now == calls ? same + 1 : 0;
 		calls = now;
 	}
+}
+
+void
+leak_sample_wait(const struct heap *h)
+{
+	wait_quiet(NULL, h);
 }
 
 json_t *

@@ -19,6 +19,9 @@ struct leak_sample {
 /* 0, or -1 when it is gone. */
 int	 leak_sample(const struct heap *, pid_t, struct leak_sample *);
 
+/* Wait for a while that it neither allocates nor frees; blocks. */
+void	 leak_sample_wait(const struct heap *);
+
 /* The same as JSON, or NULL; the title is what the process is for. */
 json_t	*leak_sample_json(const struct heap *, pid_t, const char *title);
 /* Put this after that many sessions among the samples of stats; steals procs. */

@@ -12,11 +12,11 @@ BUG = CLEAN + "+bug=cve-2020-35679-regfree"
 SCENARIO = "scenarios/leak/regex-table.smtp"
 
 
-def leak(tmp_path, *args):
+def leak(tmp_path, *args, what=(SCENARIO,)):
     out = tmp_path / "leak.json"
     done = subprocess.run(
         [DRIVER, "leak", "-q", "--engine", "growth", "--sessions", "10",
-         "--json", str(out), *args, SCENARIO], cwd=TOP,
+         "--json", str(out), *args, *what], cwd=TOP,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return done, json.loads(out.read_text()) if out.exists() else None
 
@@ -56,6 +56,19 @@ def test_beside_another_build(tmp_path):
     assert set(leaks(result)) == {("lookup", "heap")}
     done, result = leak(tmp_path, "--target", BUG, "--base", BUG)
     assert done.returncode == 0, "what both have is no regression"
+
+
+def test_filter(tmp_path):
+    """Driven by sessions of "drive"; what it loses is a block each."""
+    program = tmp_path / "leaky"
+    subprocess.run(["cc", "-g", "-o", program,
+                    TOP / "harness" / "tests" / "leaky.c"], check=True)
+    done, result = leak(tmp_path, what=["--drive", f"{program} leak"])
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert leaks(result)["filter", "heap"]["blocks"] == 1
+    done, result = leak(tmp_path, what=["--drive", str(program)])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [r["what"] for r in result["rows"]] == ["heap"]
 
 
 def test_sanitizer_is_refused(tmp_path):
