@@ -209,3 +209,41 @@ def test_list_verdicts_of_no_run(tmp_path, text):
     assert done.returncode == 2
     assert done.stderr.startswith(f"smtpdtest: {path}: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+# --- README.md ------------------------------------------------------------------
+
+def readme_of(tmp_path, text):
+    """A copy of ci/catalogue with a README of its own."""
+    (tmp_path / "ci").mkdir(exist_ok=True)
+    script = tmp_path / "ci" / "catalogue"
+    script.write_text((TOP / "ci" / "catalogue").read_text())
+    (tmp_path / "README.md").write_text(text)
+    return lambda *args: subprocess.run(
+        ["/usr/bin/python3", "-B", script, *args], capture_output=True,
+        text=True, check=False)
+
+
+def test_readme(tmp_path):
+    one = stored(tmp_path / "1.json", "left", "conforms", "")
+    two = stored(tmp_path / "2.json", "right", "deviates", "500")
+    marks = [line for line in (TOP / "README.md").read_text().splitlines()
+             if line.startswith("<!-- ") and "catalogue" in line]
+    catalogue = readme_of(tmp_path, f"a\n{marks[0]}\nold\n{marks[1]}\nb\n")
+    done = catalogue("readme", one, two)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("a\n") and text.endswith("\nb\n")
+    assert "old" not in text
+    assert "| left | 1 | 0 |" in text and "| right | 0 | 1 |" in text
+    assert catalogue("readme", one, two).returncode == 0
+    assert (tmp_path / "README.md").read_text() == text
+
+
+@pytest.mark.parametrize("args", [(), ("what",), ("readme",), ("check", "x"),
+                                  ("readme", "/dev/null"),
+                                  ("readme", "/nowhere")])
+def test_catalogue_usage(tmp_path, args):
+    done = readme_of(tmp_path, "no marks\n")(*args)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "README.md").read_text() == "no marks\n"
