@@ -63,7 +63,7 @@ crash_run(struct session *s, struct step *st)
 	}
 	if (d->exited && daemon_procs(procs, MAX_PROCS) == 0)
 		return DID_STEP;
-	if (now_us() - d->since > s->run->sc->timeout)
+	if (now_us() - d->since > s->run->sc->timeout * run_slow(s->run))
 		return session_judge(s, st, "that the daemon ends",
 		    "<timeout>");
 	session_timer(s, LOOK_TIME);
@@ -101,7 +101,7 @@ restart_run(struct session *s, struct step *st)
 		d->since = now_us();
 		s->phase = 1;
 	}
-	if (d->exited || now_us() - d->since > run->sc->timeout)
+	if (d->exited || now_us() - d->since > run->sc->timeout * run_slow(run))
 		return session_judge(s, st, "that the daemon starts again",
 		    d->exited ? "it has exited" : "<timeout>");
 	if (!daemon_ready(run)) {
