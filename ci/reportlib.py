@@ -8,6 +8,7 @@ import csv
 import json
 import pathlib
 import re
+import statistics
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 
@@ -302,13 +303,26 @@ def kills(results):
         [r for r in data if r.get("runs") and not r.get("skipped")]
 
 
-def hunts(results):
+def hunts(results, findings):
+    """What "hunt" has kept of itself, and how long ci/hunt-bench's took to find."""
     found = [load(p, ("scenario", "runs", "findings"))
-             for p in sorted(results.glob("hunt*.json"))]
-    return [{k: h.get(k) for k in ("scenario", "target", "seed", "seconds",
-                                   "runs")} |
-            {"findings": [f.get("signature", "") for f in h["findings"]]}
-            for h in found] or None
+             for p in sorted(findings.glob("hunt-*.json"))]
+    rows = [{k: h.get(k) for k in ("scenario", "target", "seconds", "runs")} |
+            {"found": "; ".join(f.get("signature", "") for f in h["findings"])}
+            for h in found]
+    seeds = {}
+    for key, row in (load(results / "hunt-bench.json") or {}).items():
+        if key.startswith("hunt ") and row:
+            seeds.setdefault(key.split(" ")[1], []).append(row)
+    for target, tries in seeds.items():
+        after = [r["found"][0]["after_seconds"] for r in tries if r["found"]]
+        text = f"with {len(after)} of {len(tries)} seeds"
+        if after:
+            text += f", the median after {statistics.median(after):.1f} s"
+        rows.append({"scenario": "ci/hunt-bench", "target": target, "found": text,
+                     "seconds": sum(r["seconds"] for r in tries),
+                     "runs": sum(r["runs"] for r in tries)})
+    return rows or None
 
 
 def leaks(results):

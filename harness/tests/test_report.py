@@ -21,7 +21,8 @@ BAD = "scenarios/rfc1870/6-bad-parameter.smtp"
 def report(tmp, *args, results=FIXTURES):
     return subprocess.run(
         [TOP / "ci" / "report", "--results", results, "--out", tmp / "out",
-         "--nights", results / "night", "--history", tmp / "history", *args],
+         "--nights", results / "night", "--findings", tmp / "none", "--history",
+         tmp / "history", *args],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
@@ -63,6 +64,25 @@ def test_all_parts(tmp_path):
     assert "Not measured" not in page
     assert "503 5.5.4 Invalid command arguments" in page
     assert len(page) < 5 << 20
+
+
+def test_hunts(tmp_path, results):
+    """One that found, one that did not, and the seeds of ci/hunt-bench."""
+    found = tmp_path / "findings"
+    found.mkdir()
+    for i, signatures in enumerate((["crash: dispatcher"], [])):
+        (found / f"hunt-0000000{i}.json").write_text(json.dumps({
+            "scenario": f"{i}.smtp", "target": "7.9.0p0", "seconds": 60, "runs": 9,
+            "findings": [{"signature": s} for s in signatures]}))
+    (results / "hunt-bench.json").write_text(json.dumps({
+        "hunt X 1": {"runs": 5, "seconds": 9, "found": [{"after_seconds": 8}]},
+        "hunt X 2": {"runs": 7, "seconds": 60, "found": []},
+        "shrink X 2": None}))
+    data, page = made(tmp_path, "--findings", found, results=results)
+    assert [(h["runs"], h["found"]) for h in data["hunts"]] == [
+        (9, "crash: dispatcher"), (9, ""),
+        (12, "with 1 of 2 seeds, the median after 8.0 s")]
+    assert "with 1 of 2 seeds" in page
 
 
 def test_nothing_from_elsewhere(tmp_path):
