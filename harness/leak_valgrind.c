@@ -38,6 +38,7 @@
 #define SUPPRESSIONS	DIR_VG "/suppressions"
 #define VGDB_TIME	60000000	/* us */
 #define BATCHES		3		/* warm-up, N, 2N */
+#define INDEXES		64		/* in place of "[*]" */
 
 /*
  * Without LOGNAME and USER: the pipes' names have them in, and smtpd's processes
@@ -58,8 +59,7 @@ static const struct daemon_wrap wrap = {
 };
 
 struct engine {
-	char		*suppressions;
-	size_t		 len;
+	struct buf	 suppressions;
 };
 
 /* --- in the run's process ---------------------------------------------------------- */
@@ -103,7 +103,8 @@ start(struct run *run, void *arg)
 		run_error(run, DIR_VG ": %s", strerror(errno));
 		return -1;
 	}
-	if ((rv = write_all(fd, e->suppressions, e->len)) == -1)
+	if ((rv = write_all(fd, e->suppressions.data,
+	    e->suppressions.len)) == -1)
 		run_error(run, SUPPRESSIONS ": %s", strerror(errno));
 	close(fd);
 	return rv;
@@ -232,17 +233,41 @@ end(struct run *run, void *arg)
 
 /* --- in the command's process ------------------------------------------------------- */
 
+/* Valgrind has no pattern for a number: an entry each. */
+static void
+add_entry(struct buf *b, const char *entry, size_t len)
+{
+	const char	*star = memmem(entry, len, "[*]", 3);
+	int		 i;
+
+	for (i = 0; star != NULL && i < INDEXES; i++)
+		buf_addf(b, "%.*s[%d]%.*s", (int)(star - entry), entry, i,
+		    (int)(entry + len - star - 3), star + 3);
+	if (star == NULL)
+		buf_add(b, entry, len);
+}
+
 static int
 load_suppressions(struct engine *e)
 {
-	char	*path = cli_share("fixtures/valgrind.supp");
+	char	*path = cli_share("fixtures/valgrind.supp"), *text = NULL;
+	char	*s, *end;
 
-	if (path == NULL)
-		warnx("fixtures/valgrind.supp is nowhere");
-	else if ((e->suppressions = read_file(path, &e->len, 1 << 20)) == NULL)
-		warn("%s", path);
+	if (path == NULL || (text = read_file(path, NULL, 1 << 20)) == NULL) {
+		warn("%s", path == NULL ? "fixtures/valgrind.supp" : path);
+		free(path);
+		return -1;
+	}
+	for (s = text; (s = strstr(s, "\n{\n")) != NULL; s = end) {
+		if ((end = strstr(s, "\n}\n")) == NULL)
+			break;
+		end += 2;
+		add_entry(&e->suppressions, s, (size_t)(end - s));
+	}
+	buf_addstr(&e->suppressions, "\n");
+	free(text);
 	free(path);
-	return e->suppressions == NULL ? -1 : 0;
+	return 0;
 }
 
 static int
@@ -270,7 +295,7 @@ run_daemon(const struct leak_job *job, struct leak_result *res)
 			code = EX_SETUP;
 	}
 	json_decref(r.end);
-	free(e.suppressions);
+	buf_free(&e.suppressions);
 	return code;
 }
 
