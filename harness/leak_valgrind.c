@@ -270,6 +270,22 @@ load_suppressions(struct engine *e)
 	return 0;
 }
 
+/* A daemon that dies has often said why to valgrind. */
+static void
+tell_errors(const json_t *errors)
+{
+	const json_t	*j;
+	char		*stack;
+	size_t		 i;
+
+	json_array_foreach(errors, i, j) {
+		stack = memcheck_stack(jstr(j, "stack"));
+		warnx("%s: %s\n%s", jstr(j, "process"), jstr(j, "what"),
+		    stack);
+		free(stack);
+	}
+}
+
 static int
 run_daemon(const struct leak_job *job, struct leak_result *res)
 {
@@ -283,11 +299,18 @@ run_daemon(const struct leak_job *job, struct leak_result *res)
 	const json_t	*stats;
 	int		 code;
 
+	if (strstr(job->target->spec, "+asan") != NULL) {
+		warnx("%s: valgrind cannot run what has a sanitizer",
+		    job->target->spec);
+		return EX_SETUP;
+	}
 	if (load_suppressions(&e) == -1)
 		return EX_SETUP;
 	code = leak_play(job, &r, 1);
+	stats = json_object_get(r.end, "stats");
+	if (code == EX_FAIL)
+		tell_errors(json_object_get(stats, "errors"));
 	if (code == EX_PASS) {
-		stats = json_object_get(r.end, "stats");
 		memcheck_judge(json_object_get(stats, "leaks"),
 		    json_object_get(stats, "errors"), job->sessions, res);
 		res->sessions = 3 * job->sessions;

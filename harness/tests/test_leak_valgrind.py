@@ -82,6 +82,12 @@ def test_scenario_that_falls_short_is_not_measured(tmp_path):
     assert "short.smtp:8:5" in done.stderr and "falls short" in done.stderr
 
 
+def test_sanitizer_is_refused():
+    done, rows = leak(SCENARIO, target=f"{CLEAN}+asan")
+    assert (done.returncode, rows) == (2, None)
+    assert "sanitizer" in done.stderr
+
+
 @pytest.mark.parametrize("args", [
     [], ["a", "b"], ["--sessions", "0", SCENARIO], ["--drive", "f", SCENARIO],
     ["--engine", "none", SCENARIO], ["no/such.smtp"],
