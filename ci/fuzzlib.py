@@ -355,6 +355,9 @@ class Findings:
             return None
         self.seen.add(digest)
         crashed, said = verify(standalone, path)
+        # Where the disk was full, the engine kept the file but not the input.
+        if not data and not crashed:
+            return None
         key = stack_key(said) if crashed else "not on the standalone build"
         if self.known(name, key):
             return None

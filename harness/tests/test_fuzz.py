@@ -2,6 +2,8 @@
 them, and what "make fuzz" and "make coverage" do about what they find.
 """
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -185,6 +187,37 @@ def test_build_script_follows_oss_fuzz(tmp_path):
     status, out = run([tmp_path / "filter", "-runs=4", "-seed=1337"],
                       cwd=tmp_path)
     assert status == 0, out
+
+
+def test_empty_file_that_a_full_disk_leaves_is_no_finding(tmp_path):
+    (tmp_path / "crash-0").write_bytes(b"")
+    findings = fuzzlib.Findings("7.9.0p0", tmp_path / "findings")
+    assert findings.take("proxyv2", tmp_path / "crash-0",
+                         build("standalone", "proxyv2"),
+                         build("libfuzzer", "proxyv2")) is None
+    assert not findings.new and not findings.root.exists()
+
+
+def test_what_a_night_reached_is_adopted_under_a_name(tmp_path, monkeypatch):
+    loader = importlib.machinery.SourceFileLoader("night",
+                                                  str(TOP / "ci" / "night"))
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_loader("night", loader))
+    loader.exec_module(module)
+    corpus = tmp_path / "7.9.0p0" / "corpus" / "proxyv2"
+    corpus.mkdir(parents=True)
+    for path in fuzzlib.seeds("proxyv2").iterdir():
+        shutil.copy(path, corpus)
+    seeds = tmp_path / "seeds"
+    seeds.mkdir()
+    (seeds / "short").write_bytes(b"x")
+    monkeypatch.setattr(fuzzlib, "seeds", lambda name: seeds)
+    monkeypatch.setattr(sys, "argv", ["night", "--adopt", "--dir",
+                                      str(tmp_path), "proxyv2"])
+    assert module.main() == 0
+    names = {p.name for p in seeds.iterdir()}
+    assert "short" in names and len(names) > 2
+    assert all(re.fullmatch("night-[0-9a-f]{10}", n) for n in names - {"short"})
 
 
 def night(tmp_path, *args):
