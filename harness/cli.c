@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,4 +304,15 @@ cli_connect(const char *hostport, int any, char *errstr, size_t errlen)
 	}
 	free(copy);
 	return ret;
+}
+
+void
+cli_reraise(int signo)
+{
+	sigset_t	 none;
+
+	signal(signo, SIG_DFL);
+	sigemptyset(&none);
+	raise(signo);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -55,6 +55,9 @@ unsigned int cli_perturb(const char *);
 
 uint64_t cli_random_seed(void);
 
+/* End as the signal would have ended us, which pool_run() has kept blocked. */
+void	 cli_reraise(int);
+
 /* Append a word as a shell takes it, quoted only when it has to be. */
 void	 cli_quote(struct buf *, const char *);
 

@@ -4,7 +4,6 @@
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +59,7 @@ struct hunt {
 	char		*last_error;
 	json_t		*found;		/* directory, count */
 	int		 enough;
+	int		 unsaved;	/* and the user knows */
 	int		 tty;
 };
 
@@ -85,10 +85,14 @@ save(struct hunt *h)
 	    "missed", (json_int_t)h->missed, "findings", h->found,
 	    "portfolio", portfolio_save(h->portfolio));
 	text = json_dumps(j, JSON_INDENT(1));
+	/* once is enough: it is tried every other second */
 	if (file_replace(h->state_path, text, strlen(text)) == -1 ||
 	    (h->json != NULL &&
-	    file_replace(h->json, text, strlen(text)) == -1))
-		warn("%s", h->state_path);
+	    file_replace(h->json, text, strlen(text)) == -1)) {
+		if (!h->unsaved)
+			warn("%s", h->state_path);
+		h->unsaved = 1;
+	}
 	free(text);
 	json_decref(j);
 	h->saved = now_us();
@@ -100,6 +104,12 @@ restore(struct hunt *h)
 	json_error_t	 e;
 	json_t		*j;
 
+	/* killed before it had written anything: nothing is lost */
+	if (access(h->state_path, F_OK) == -1 && errno == ENOENT) {
+		warnx("--resume: %s is not there: from the beginning",
+		    h->state_path);
+		return;
+	}
 	if ((j = json_load_file(h->state_path, 0, &e)) == NULL)
 		errx(EX_SETUP, "--resume: %s: %s", h->state_path, e.text);
 	if (cli_u64(jstr(j, "seed"), &h->seed) == -1)
@@ -145,7 +155,9 @@ next(void *arg)
 	a->busy = 1;
 	free(a->repeat);
 	memset(&a->job, 0, sizeof(a->job));
-	mix = h->seed + ++h->started;
+	/* neighbouring seeds have nothing in common */
+	mix = h->seed;
+	mix = choice_mix(&mix) + ++h->started;
 	a->job.sc = h->sc;
 	a->job.target = h->target->name;
 	a->job.version = h->target->version;
@@ -346,14 +358,16 @@ hunt(struct hunt *h)
 	printf("hunting on %s for %llu s, %llu at once, seed 0x%016llx\n",
 	    h->target->name, (unsigned long long)h->seconds,
 	    (unsigned long long)h->parallel, (unsigned long long)h->seed);
+	save(h);
 	signo = pool_run(&pool);
 	save(h);
 	code = verdict(h);
+	if (h->unsaved && code == EX_PASS)
+		code = EX_SETUP;
 	if (signo != 0) {
 		printf("interrupted; \"--resume\" goes on\n");
 		fflush(stdout);
-		signal(signo, SIG_DFL);
-		raise(signo);
+		cli_reraise(signo);
 	}
 	return code;
 }

@@ -1,8 +1,6 @@
 /* kill: does the daemon survive a kill script?  Fit for git bisect run. */
 #include <err.h>
 #include <getopt.h>
-#include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #include "finding.h"
 #include "outside.h"
 #include "pool.h"
+#include "rate.h"
 #include "report.h"
 #include "run.h"
 #include "sandbox.h"
@@ -145,20 +144,6 @@ next(void *arg)
 	return &k->jobs[k->started++];
 }
 
-/* Wilson's interval of a rate, 95 %. */
-static void
-interval(uint64_t hits, uint64_t n, double *lo, double *hi)
-{
-	const double	 z = 1.96, p = (double)hits / (double)n, m = (double)n;
-	double		 mid, half;
-
-	mid = (p + z * z / (2 * m)) / (1 + z * z / m);
-	half = z * sqrt(p * (1 - p) / m + z * z / (4 * m * m)) /
-	    (1 + z * z / m);
-	*lo = mid - half < 0 ? 0 : mid - half;
-	*hi = mid + half > 1 ? 1 : mid + half;
-}
-
 static int
 by_value(const void *a, const void *b)
 {
@@ -196,10 +181,9 @@ static void
 tell(struct kill *k)
 {
 	uint64_t	 n = k->died + k->survived;
-	double		 lo = 0, hi = 1, median = 0;
+	double		 lo, hi, median = 0;
 
-	if (n > 0)
-		interval(k->died, n, &lo, &hi);
+	rate_interval(k->died, n, &lo, &hi);
 	qsort(k->seconds, k->died, sizeof(*k->seconds), by_value);
 	if (k->died > 0)
 		median = k->seconds[k->died / 2];
@@ -286,8 +270,7 @@ kill_run(struct kill *k)
 		    (unsigned long long)k->failed, k->skipped ? "skipped" :
 		    "could not be made", k->reason);
 	if (signo != 0) {
-		signal(signo, SIG_DFL);
-		raise(signo);
+		cli_reraise(signo);
 	}
 	if (k->died > 0)
 		return EX_FAIL;

@@ -668,18 +668,6 @@ exit_code(const struct run *r)
 	return r->njobs == 1 && n[V_SKIP] == 1 ? EX_SKIP : EX_PASS;
 }
 
-/* End as the signal would have ended us. */
-static void
-reraise(int signo)
-{
-	sigset_t	 none;
-
-	signal(signo, SIG_DFL);
-	sigemptyset(&none);
-	raise(signo);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void
 run_free(struct run *r)
 {
@@ -789,7 +777,7 @@ run_main(int argc, char **argv)
 	}
 	run_free(&r);
 	if (signo != 0)
-		reraise(signo);
+		cli_reraise(signo);
 	return code;
 }
 

@@ -4,8 +4,8 @@
  * same crash still occurs.
  */
 #include <err.h>
+#include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,10 @@
 #include "cmd.h"
 #include "event.h"
 #include "finding.h"
+#include "perturb.h"
 #include "plain.h"
 #include "pool.h"
+#include "rate.h"
 #include "report.h"
 #include "script.h"
 #include "target.h"
@@ -28,7 +30,14 @@
 #define TRIALS		5		/* of a candidate: a race does not always show, */
 #define HITS		4		/* but a rate that falls is not wanted */
 #define FINAL		20		/* to measure the rate of the result */
+#define PATIENCE	3		/* so much longer than the slowest crash, */
+#define LEAST_US	1000000		/* or this long, a step may take */
+#define SEARCH_SHARE	3		/* a third of the time for a surer one */
 #define LINES_MAX	4000
+#define ERRORS_MAX	5		/* in a row: it will not get better */
+#define HEAD_FROM	"# shrunk from a finding on "
+#define HEAD_SYMPTOM	"# symptom  "
+#define HEAD_RATE	"# rate     "
 
 struct shrink {
 	const char	*finding;
@@ -47,21 +56,34 @@ struct shrink {
 	struct job	 job[64];
 	const struct scenario *sc;
 	uint64_t	 want, started, ended, hits;
-	uint64_t	 enough;	/* so many hits decide */
+	uint64_t	 enough;	/* so many hits decide; 0: all are counted */
+	json_t		*found;		/* the end of another run of the kind */
+	uint64_t	 errors;	/* runs that could not be made, in a row */
+	char		*reason;
+	uint64_t	 slowest;	/* us until the crash, of the first trials */
+	int		 hurry;		/* no longer than that makes likely */
 };
+
+/* When the crash was noticed, in us since the start. */
+static uint64_t
+crash_time(const json_t *end)
+{
+	const json_t	*f;
+	size_t		 i;
+
+	json_array_foreach(json_object_get(end, "failures"), i, f)
+		if (*jstr(f, "oracle") != '\0')
+			return (uint64_t)jint(f, "t");
+	return 0;
+}
 
 /* --- trials ------------------------------------------------------------------- */
 
-static const struct job *
-next(void *arg)
+static struct job *
+make_job(struct shrink *s)
 {
-	struct shrink	*s = arg;
 	struct job	*job = &s->job[s->started % nitems(s->job)];
 
-	/* nor if so many cannot be had any more */
-	if (s->started == s->want || s->hits >= s->enough ||
-	    s->hits + s->want - s->ended < s->enough)
-		return NULL;
 	memset(job, 0, sizeof(*job));
 	job->sc = s->sc;
 	job->target = s->target->name;
@@ -76,6 +98,20 @@ next(void *arg)
 	return job;
 }
 
+static const struct job *
+next(void *arg)
+{
+	struct shrink	*s = arg;
+
+	if (s->started == s->want || s->errors >= ERRORS_MAX)
+		return NULL;
+	/* nor if so many cannot be had any more */
+	if (s->enough != 0 && (s->hits >= s->enough ||
+	    s->hits + s->want - s->ended < s->enough))
+		return NULL;
+	return make_job(s);
+}
+
 static void
 on_event(void *arg, json_t *ev)
 {
@@ -85,9 +121,21 @@ on_event(void *arg, json_t *ev)
 	if (strcmp(jstr(ev, "event"), "end") != 0)
 		return;
 	s->ended++;
+	/* one that could not be made is no answer: another in its place */
+	if (verdict_of(ev) == V_ERROR || verdict_of(ev) == V_SKIP) {
+		s->want++;
+		s->errors++;
+		free(s->reason);
+		s->reason = xstrdup(jstr(ev, "reason"));
+		return;
+	}
+	s->errors = 0;
 	if (finding_signature(ev, &sig) &&
-	    strcmp(sig.data, jstr(s->j, "signature")) == 0)
+	    strcmp(sig.data, jstr(s->j, "signature")) == 0) {
 		s->hits++;
+		if (!s->hurry && crash_time(ev) > s->slowest)
+			s->slowest = crash_time(ev);
+	}
 	buf_free(&sig);
 }
 
@@ -122,15 +170,27 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 	s->want = n;
 	s->enough = enough;
 	s->started = s->ended = s->hits = 0;
+	if (s->signo != 0) {
+		free(text);
+		return 0;
+	}
 	s->tried++;
 	sc = script_parse(s->path, text, strlen(text), msg, sizeof(msg));
 	free(text);
 	if (sc == NULL)
 		return 0;
 	s->sc = sc;
+	/* whoever waits for what never comes is no reason to wait as well */
+	if (s->hurry && sc->timeout > s->slowest * PATIENCE)
+		sc->timeout = s->slowest * PATIENCE > LEAST_US ?
+		    s->slowest * PATIENCE : LEAST_US;
 	pool.watchdog += (unsigned int)(sc->timeout / 1000000);
 	s->signo = pool_run(&pool);
 	script_free(sc);
+	if (s->errors >= ERRORS_MAX)
+		errx(EX_SETUP, "%llu runs in a row could not be made, the "
+		    "last: %s\n\"--resume\" goes on from %s",
+		    (unsigned long long)s->errors, s->reason, s->path);
 	return s->hits;
 }
 
@@ -393,12 +453,30 @@ reduce(struct shrink *s)
 
 /* --- the command -------------------------------------------------------------------- */
 
+/* What an earlier shrink has said of it. */
+static int
+is_head(const char *line)
+{
+	return strncmp(line, HEAD_FROM, strlen(HEAD_FROM)) == 0 ||
+	    strncmp(line, HEAD_SYMPTOM, strlen(HEAD_SYMPTOM)) == 0 ||
+	    strncmp(line, HEAD_RATE, strlen(HEAD_RATE)) == 0;
+}
+
+static void
+drop_lines(struct shrink *s)
+{
+	while (s->n > 0)
+		free(s->line[--s->n]);
+}
+
 static void
 take_lines(struct shrink *s, char *text)
 {
 	char	*line;
 
 	while ((line = strsep(&text, "\n")) != NULL) {
+		if (is_head(line))
+			continue;
 		if (s->n == LINES_MAX)
 			errx(EX_SETUP, "%s: more than %d lines", s->finding,
 			    LINES_MAX);
@@ -408,34 +486,139 @@ take_lines(struct shrink *s, char *text)
 		free(s->line[--s->n]);
 }
 
-/* The run that was found, as a plain scenario. */
-static void
-begin(struct shrink *s)
+/* The scenario it was found with. */
+static struct scenario *
+original(const struct shrink *s, char **text)
 {
-	char		*scenario, *choices, *text, msg[512];
+	char		*path = xasprintf("%s/scenario.smtp", s->finding);
+	char		 msg[512];
 	struct scenario	*sc;
-	struct buf	 b = { 0 };
 	size_t		 len;
-	FILE		*fp;
 
-	scenario = xasprintf("%s/scenario.smtp", s->finding);
-	choices = xasprintf("%s/choices", s->finding);
-	if ((text = read_file(scenario, &len, 1 << 24)) == NULL)
-		err(EX_SETUP, "%s", scenario);
-	if ((sc = script_parse(scenario, text, len, msg, sizeof(msg))) == NULL)
+	if ((*text = read_file(path, &len, 1 << 24)) == NULL)
+		err(EX_SETUP, "%s", path);
+	if ((sc = script_parse(path, *text, len, msg, sizeof(msg))) == NULL)
 		errx(EX_SETUP, "%s", msg);
-	if ((fp = fopen(choices, "r")) == NULL)
-		err(EX_SETUP, "%s", choices);
-	plain_write(sc, text, fp, json_object_get(s->j, "plan"), &b);
-	fclose(fp);
+	free(path);
+	return sc;
+}
+
+/* A run of it, as a plain scenario. */
+static void
+make_plain(struct shrink *s, FILE *choices, const json_t *plan)
+{
+	struct buf	 b = { 0 };
+	struct scenario	*sc;
+	char		*text;
+
+	sc = original(s, &text);
+	plain_write(sc, text, choices, plan, &b);
+	drop_lines(s);
 	take_lines(s, b.data);
 	script_free(sc);
 	buf_free(&b);
 	free(text);
-	free(choices);
-	free(scenario);
+}
+
+/* The run that was found. */
+static void
+begin(struct shrink *s)
+{
+	char	*path = xasprintf("%s/choices", s->finding);
+	FILE	*fp;
+
+	if ((fp = fopen(path, "r")) == NULL)
+		err(EX_SETUP, "%s", path);
+	make_plain(s, fp, json_object_get(s->j, "plan"));
+	fclose(fp);
+	free(path);
 	save(s);
 }
+
+/* --- a surer one ------------------------------------------------------------------- */
+
+/*
+ * Some findings are luck, and hardly show again.  The same crash is then looked
+ * for in the scenario it was found with, as hunt does, until a run shows it
+ * whenever it is played.
+ */
+static const struct job *
+search_next(void *arg)
+{
+	static const unsigned int sets[] = {
+		PERTURB_STOP | PERTURB_HOLD | PERTURB_CUT,
+		PERTURB_HOLD | PERTURB_CUT,
+		PERTURB_STOP | PERTURB_CUT,
+		PERTURB_DEFAULT & ~PERTURB_PCT,
+	};
+	struct shrink	*s = arg;
+	struct job	*job;
+
+	if (s->found != NULL || s->errors >= ERRORS_MAX ||
+	    now_us() - s->t0 > s->seconds * 1000000 / SEARCH_SHARE)
+		return NULL;
+	job = make_job(s);
+	job->opts.perturb = sets[s->started % nitems(sets)];
+	return job;
+}
+
+static void
+search_event(void *arg, json_t *ev)
+{
+	struct shrink	*s = arg;
+
+	s->hits = 0;
+	on_event(s, ev);
+	if (s->hits > 0 && s->found == NULL)
+		s->found = json_incref(ev);
+}
+
+/* One that shows as often as that?  Of several, and in time, the best. */
+static uint64_t
+surer(struct shrink *s, uint64_t hits)
+{
+	struct pool	 pool = { .next = search_next, .event = search_event,
+			     .tick = tick, .arg = s, .watchdog = WATCHDOG,
+			     .parallel = (unsigned int)s->parallel };
+	struct scenario	*sc;
+	char		*best = text_of(s), *text;
+	const char	*choices;
+	uint64_t	 now;
+	FILE		*fp;
+
+	sc = original(s, &text);
+	while (hits < HITS && s->signo == 0) {
+		s->sc = sc;
+		s->started = 0;
+		s->signo = pool_run(&pool);
+		if (s->found == NULL || s->signo != 0)
+			break;
+		choices = jstr(s->found, "choices");
+		if ((fp = fmemopen((void *)(uintptr_t)choices,
+		    strlen(choices), "r")) == NULL)
+			err(EX_SETUP, "fmemopen");
+		make_plain(s, fp, json_object_get(json_object_get(s->found,
+		    "stats"), "plan"));
+		fclose(fp);
+		json_decref(s->found);
+		s->found = NULL;
+		if ((now = trials(s, TRIALS, HITS)) > hits) {
+			hits = now;
+			free(best);
+			best = text_of(s);
+			save(s);
+			tell(s, "a surer one");
+		}
+	}
+	drop_lines(s);
+	take_lines(s, best);
+	free(best);
+	free(text);
+	script_free(sc);
+	return hits;
+}
+
+/* --- the result ---------------------------------------------------------------------- */
 
 static void
 prepare(struct shrink *s)
@@ -452,7 +635,8 @@ prepare(struct shrink *s)
 	s->path = xasprintf("%s/kill.smtp", s->finding);
 	s->seed = cli_random_seed();
 	s->t0 = now_us();
-	if (!s->resume) {
+	/* ended before it was written: there is nothing to go on from */
+	if (!s->resume || (access(s->path, F_OK) == -1 && errno == ENOENT)) {
 		begin(s);
 		return;
 	}
@@ -464,20 +648,69 @@ prepare(struct shrink *s)
 
 /* What a reader of the script wants to know first. */
 static void
-head(struct shrink *s, uint64_t hits)
+head(struct shrink *s, uint64_t hits, double lo, double hi)
 {
 	struct buf	 b = { 0 };
 	char		*text;
 
 	text = text_of(s);
-	buf_addf(&b, "# shrunk from a finding on %s\n# symptom  %s\n"
-	    "# rate     %llu of %d runs\n", s->spec, jstr(s->j, "signature"),
-	    (unsigned long long)hits, FINAL);
+	buf_addf(&b, HEAD_FROM "%s\n" HEAD_SYMPTOM "%s\n"
+	    HEAD_RATE "%llu of %d runs (95 %%: %.0f to %.0f %%)\n", s->spec,
+	    jstr(s->j, "signature"), (unsigned long long)hits, FINAL, 100 * lo,
+	    100 * hi);
 	buf_addstr(&b, text);
 	if (file_replace(s->path, b.data, b.len) == -1)
 		err(EX_SETUP, "%s", s->path);
 	free(text);
 	buf_free(&b);
+}
+
+/* The same for programs. */
+static void
+put_result(const struct shrink *s, uint64_t hits, double lo, double hi)
+{
+	char	*path = xasprintf("%s/shrink.json", s->finding), *text;
+	json_t	*j;
+
+	j = json_pack("{s:o, s:I, s:f, s:I, s:I, s:I, s:f, s:f}", "script",
+	    text_json(s->path), "lines", (json_int_t)size(s), "seconds",
+	    (double)(now_us() - s->t0) / 1e6, "candidates",
+	    (json_int_t)s->tried, "hits", (json_int_t)hits, "runs",
+	    (json_int_t)FINAL, "low", lo, "high", hi);
+	text = json_dumps(j, JSON_INDENT(1));
+	if (file_replace(path, text, strlen(text)) == -1)
+		err(EX_SETUP, "%s", path);
+	free(text);
+	free(path);
+	json_decref(j);
+}
+
+/* "--resume" goes on from the script, which is whole at any time. */
+static void
+interrupted(const struct shrink *s)
+{
+	if (s->signo == 0)
+		return;
+	printf("interrupted; \"--resume\" goes on from %s\n", s->path);
+	fflush(stdout);
+	cli_reraise(s->signo);
+}
+
+static void
+finish(struct shrink *s)
+{
+	uint64_t	 hits = trials(s, FINAL, 0);
+	double		 lo, hi;
+
+	interrupted(s);
+	rate_interval(hits, FINAL, &lo, &hi);
+	head(s, hits, lo, hi);
+	put_result(s, hits, lo, hi);
+	printf("%s: %zu lines, %.0f s, %llu candidates; it dies in %llu of %d "
+	    "runs, %.0f %% (95 %%: %.0f to %.0f %%)\n", s->path, size(s),
+	    (double)(now_us() - s->t0) / 1e6, (unsigned long long)s->tried,
+	    (unsigned long long)hits, FINAL, 100.0 * (double)hits / FINAL,
+	    100 * lo, 100 * hi);
 }
 
 static int
@@ -488,26 +721,21 @@ shrink(struct shrink *s)
 	prepare(s);
 	printf("shrinking %s, %zu lines, seen as\n  %s\n", s->finding, size(s),
 	    jstr(s->j, "signature"));
-	hits = trials(s, FINAL, 1);
-	if (s->signo == 0 && hits == 0) {
-		warnx("%s: the crash does not show in %d runs of it; run it "
-		    "on a quieter machine, or hunt for another", s->path, FINAL);
+	fflush(stdout);
+	hits = surer(s, trials(s, TRIALS, HITS));
+	interrupted(s);
+	if (hits == 0) {
+		warnx("%s: the crash does not show again, nor in other runs; "
+		    "give it more time on a quieter machine", s->path);
 		return EX_FAIL;
 	}
+	s->hurry = 1;
 	reduce(s);
+	s->hurry = 0;
 	if (s->tty)
 		putchar('\n');
-	if (s->signo != 0) {
-		printf("interrupted; \"--resume\" goes on from %s\n", s->path);
-		fflush(stdout);
-		signal(s->signo, SIG_DFL);
-		raise(s->signo);
-	}
-	hits = trials(s, FINAL, FINAL + 1);
-	head(s, hits);
-	printf("%s: %zu lines, %.0f s, %llu candidates; it dies in %llu of %d "
-	    "runs\n", s->path, size(s), (double)(now_us() - s->t0) / 1e6,
-	    (unsigned long long)s->tried, (unsigned long long)hits, FINAL);
+	interrupted(s);
+	finish(s);
 	return EX_PASS;
 }
 

@@ -241,16 +241,40 @@ put_all(const char *dir, const json_t *end, const json_t *j)
 	return rc | put_json(dir, j);
 }
 
+/* What could not be written whole goes again. */
+static void
+take_back(const char *dir)
+{
+	static const char *const names[] = { "log", "choices", "scenario.smtp",
+	    "finding.json" };
+	char	*path;
+	size_t	 i;
+
+	for (i = 0; i < nitems(names); i++) {
+		path = xasprintf("%s/%s", dir, names[i]);
+		unlink(path);
+		free(path);
+	}
+	rmdir(dir);
+}
+
 /* All of it under another name first: a finding is there whole or not at all. */
 static int
 put_new(const char *path, const json_t *end, const json_t *j)
 {
 	char	*tmp = xasprintf("%s.XXXXXX", path);
-	int	 rc = -1;
+	int	 rc = -1, save;
 
-	if (mkdtemp(tmp) != NULL && chmod(tmp, 0755) == 0 &&
-	    put_all(tmp, end, j) == 0)
+	if (mkdtemp(tmp) == NULL) {
+		free(tmp);
+		return -1;
+	}
+	if (chmod(tmp, 0755) == 0 && put_all(tmp, end, j) == 0)
 		rc = rename(tmp, path);
+	save = errno;
+	if (rc == -1)
+		take_back(tmp);
+	errno = save;
 	free(tmp);
 	return rc;
 }

@@ -19,7 +19,8 @@
 #define CONTACTS	500		/* as far as windows and changes are drawn */
 #define STEPS		120		/* of one session, as far as it is cut */
 #define TICK		5000		/* us, to see whether anything moves */
-#define QUIET		3		/* ticks without a contact: at rest */
+#define QUIET		3		/* ticks without a contact: at rest, */
+#define BUSY_REST	200		/* or so many when somebody never is */
 #define STARVED		40		/* the same, and priorities are to blame */
 #define DELAY_MAX	50000		/* us */
 #define HALF_CLOSED	100000		/* us, until the other half is */
@@ -76,7 +77,8 @@ struct perturb {
 	struct standstill w[MOST_WINDOWS + 32];
 	int		 nw;
 	uint64_t	 contacts, seen;
-	int		 still;		/* ticks without a contact */
+	int		 still;		/* ticks without a contact, */
+	int		 quiet;		/* and nobody had anything to do */
 	const struct rest *rest;	/* of the scenario, the next to happen */
 	struct stream	*choices;
 	struct event	*tick;
@@ -256,6 +258,35 @@ is_filter(const struct run *run, pid_t pid)
 		if (d->procs[i].pid == pid)
 			return 0;
 	return pid > 1;
+}
+
+/*
+ * Is there a process of the sandbox that would do something if it were given a
+ * processor?  On a busy machine that may take a while.
+ */
+static int
+somebody_runs(const struct run *run)
+{
+	const struct dirent *e;
+	char path[300], *text, *p;
+	DIR *dir;
+	int runs = 0;
+
+	if (run->sb == NULL || (dir = opendir("/proc")) == NULL)
+		return 0;
+	while (!runs && (e = readdir(dir)) != NULL) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+		if ((text = read_file(path, NULL, 4096)) == NULL)
+			continue;
+		p = strrchr(text, ')');
+		runs = p != NULL && (strncmp(p, ") R", 3) == 0 ||
+		    strncmp(p, ") D", 3) == 0);
+		free(text);
+	}
+	closedir(dir);
+	return runs;
 }
 
 static int
@@ -600,10 +631,13 @@ tick(int fd, short what, void *arg)
 	evtimer_add(p->tick, &again);
 	p->still = p->contacts == p->seen ? p->still + 1 : 0;
 	p->seen = p->contacts;
+	p->quiet = p->still > 0 && !somebody_runs(p->run) ? p->quiet + 1 : 0;
 	if (p->pct && p->still >= STARVED)
 		pct_end(p);
-	if (p->still > 0 && p->still % QUIET == 0 && !rest_said(p))
-		rest_drawn(p);
+	if ((p->quiet > 0 && p->quiet % QUIET == 0) ||
+	    (p->still > 0 && p->still % BUSY_REST == 0))
+		if (!rest_said(p))
+			rest_drawn(p);
 }
 
 /* Of those who can be stopped: filters, which are held, or the daemon's own. */

@@ -253,6 +253,24 @@ put_choose(struct plain *p, const struct step *st)
 	counted(p);
 }
 
+/* Of each range what it begins with. */
+static void
+put_least(struct plain *p, const char *s, size_t len)
+{
+	struct buf	 b = { 0 };
+	size_t		 i;
+
+	for (i = 0; i < len; i++) {
+		if (strncmp(s + i, "..", 2) == 0)
+			while (i < len && s[i] != ' ')
+				i++;
+		if (i < len)
+			buf_add(&b, s + i, 1);
+	}
+	put(p, b.data, b.len);
+	buf_free(&b);
+}
+
 static void
 put_message(struct plain *p, const struct step *st)
 {
@@ -274,7 +292,7 @@ put_message(struct plain *p, const struct step *st)
 	size = take(p, "size", any);
 	take(p, "body", any);
 	if (!p->is_part && size == 0) {
-		put(p, s, len);		/* it was not drawn */
+		put_least(p, s, len);	/* it was not drawn */
 		return;
 	}
 	if (!p->is_part) {

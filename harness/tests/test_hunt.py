@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import random
 import re
 import signal
 import subprocess
@@ -19,6 +20,12 @@ def run(*args):
     return subprocess.run([DRIVER, *map(str, args)], cwd=TOP, text=True,
                           stdin=subprocess.DEVNULL, capture_output=True,
                           check=False)
+
+
+def wait_until(true):
+    """As long as it takes: whoever waits in vain is ended from outside."""
+    while not true():
+        time.sleep(0.1)
 
 
 def test_a_kill_script_tells_good_from_bad(tmp_path):
@@ -88,13 +95,18 @@ client bystander sessions=3 parallel=3 {
                "--target", target, script)
     assert done.returncode == 1, done.stdout + done.stderr
     found, = (p for p in finds.iterdir() if p.is_dir())
-    done = run("shrink", "--time", 20, found)
-    assert done.returncode == 0, done.stdout + done.stderr
-    text = (found / "kill.smtp").read_text()
+    kill = found / "kill.smtp"
+    shrink = subprocess.Popen([DRIVER, "shrink", str(found)], cwd=TOP,
+                              stdout=subprocess.DEVNULL)
+    # the clients come first; the rest takes longer than we want to
+    wait_until(lambda: kill.exists() and "bystander" not in kill.read_text() or
+               shrink.poll() is not None)
+    shrink.send_signal(signal.SIGINT)
+    assert shrink.wait() in (0, -signal.SIGINT)
+    text = kill.read_text()
     assert "choose" not in text and "bystander" not in text, text
     assert "client victim" in text and "rest rst victim" in text
-    assert run("kill", "-n", 3, "--target", target,
-               found / "kill.smtp").returncode == 1
+    assert run("kill", "-n", 3, "--target", target, kill).returncode == 1
 
 
 def test_a_hunt_that_finds_nothing_says_so(tmp_path):
@@ -107,12 +119,9 @@ def test_a_hunt_goes_on_after_a_kill(tmp_path):
     hunt = subprocess.Popen(
         [DRIVER, "hunt", "--time", "600", "--findings", str(tmp_path),
          str(GENERIC)], cwd=TOP, stdout=subprocess.PIPE, text=True)
-    state = None
-    for _ in range(600):
-        state = next(tmp_path.glob("hunt-*.json"), None)
-        if state and json.loads(state.read_text())["runs"] > 2:
-            break
-        time.sleep(0.1)
+    wait_until(lambda: any(json.loads(p.read_text())["runs"] > 2
+                           for p in tmp_path.glob("hunt-*.json")))
+    state, = tmp_path.glob("hunt-*.json")
     hunt.send_signal(signal.SIGKILL)
     first = hunt.communicate()[0].splitlines()[0]
     before = json.loads(state.read_text())
@@ -139,3 +148,141 @@ def test_mistakes_have_a_place(tmp_path, line, said):
     done = run("run", "--check", path)
     assert done.returncode == 2
     assert f"{path}:3:" in done.stderr and said in done.stderr
+
+
+# --- faults ------------------------------------------------------------------------
+
+def processes(*words):
+    """Whose command line has all of them."""
+    found = []
+    for p in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = p.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if all(w in text for w in words):
+            found.append(int(p.parent.name))
+    return found
+
+
+def test_shrink_goes_on_after_a_kill_at_any_moment(tmp_path):
+    finds = tmp_path / "f"
+    target = f"7.9.0p0+bug={BUG}"
+    done = run("hunt", "--time", 120, "--findings", finds, "--strategy",
+               "none", "--target", target, SCRIPT)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found, = (p for p in finds.iterdir() if p.is_dir())
+    kill = found / "kill.smtp"
+    lines = 10 ** 9
+    for moment in (0.0, *(random.uniform(0, 2) for _ in range(3)), None):
+        shrink = subprocess.Popen(
+            [DRIVER, "shrink", "--resume", str(found)], cwd=TOP,
+            stdout=subprocess.PIPE, text=True)
+        if moment is None:      # and where is it now?
+            first = shrink.stdout.readline()
+            assert int(re.search(r", (\d+) lines", first).group(1)) <= lines
+        else:
+            time.sleep(moment)
+        shrink.kill()
+        shrink.communicate()
+        wait_until(lambda: not processes("shrink", str(found)))
+        if kill.exists():
+            # whole at any time
+            assert run("run", "--check", kill).returncode == 0
+            assert kill.read_text().count("\n") <= lines
+            lines = kill.read_text().count("\n")
+    assert run("kill", "-n", 5, "--target", target, kill).returncode == 1
+
+
+def in_small_disk(where, kilobytes, *args):
+    """Run the driver where there is so much room, and only there."""
+    command = (f"mount -t tmpfs -o size={kilobytes}k none {where} && "
+               f"echo full >{where}/eats && "
+               f"dd if=/dev/zero of={where}/eats bs=1k 2>/dev/null; "
+               f"{{ [ -z \"$FINDING\" ] || {{ rm {where}/eats; "
+               f"cp -r $FINDING {where}/f; "
+               f"dd if=/dev/zero of={where}/eats bs=1k 2>/dev/null; }}; }}; "
+               f'"$@"; code=$?; ls -A {where} {where}/f 2>/dev/null; '
+               f"exit $code")
+    return ["unshare", "-m", "sh", "-c", command, "sh", DRIVER,
+            *map(str, args)]
+
+
+def test_hunt_says_that_the_disk_is_full(tmp_path):
+    done = subprocess.run(
+        in_small_disk(tmp_path, 64, "hunt", "--time", 120, "--findings",
+                      tmp_path, "--strategy", "none", "--target",
+                      f"7.9.0p0+bug={BUG}", SCRIPT),
+        cwd=TOP, text=True, stdin=subprocess.DEVNULL, capture_output=True,
+        check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "the finding could not be kept: No space left" in done.stderr
+    assert "FOUND" not in done.stdout
+    # and nothing of it is left
+    assert [n for n in done.stdout.splitlines()[-3:] if "bug" in n] == []
+
+
+def test_a_hunt_in_which_nothing_starts_has_found_nothing(tmp_path):
+    script = tmp_path / "x.smtp"
+    script.write_text('scenario "x"\nsmtpd d {\n    no smtpd.conf\n}\n'
+                      'client c {\n    S: 220\n}\n')
+    done = run("hunt", "--time", 60, "--findings", tmp_path / "f", script)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "could not be made, the last: the daemon did not start" in \
+        done.stderr
+    assert not [p for p in (tmp_path / "f").iterdir() if p.is_dir()]
+
+
+STANDS = """scenario "lookup stands still as long as the client talks"
+stop lookup after 3
+smtpd d {
+    listen on 127.0.0.1 port 25
+    action "keep" maildir
+    match from any for any action "keep"
+}
+client c {
+    S: 220
+    C: EHLO client.example
+    S: 250
+    repeat 1000000 {
+        C: NOOP
+        S: 250
+    }
+}
+"""
+
+
+def stopped_under(driver):
+    """The daemon's process that stands still, of a driver's."""
+    parents = {}
+    for p in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, fields = p.read_text().rsplit(")", 1)
+        except OSError:
+            continue
+        state, parent = fields.split()[:2]
+        parents[int(p.parent.name)] = (int(parent), state, name)
+    for pid, (parent, state, name) in parents.items():
+        if state not in "Tt" or "smtpd" not in name:
+            continue
+        while parent in parents and parent != driver:
+            parent = parents[parent][0]
+        if parent == driver:
+            return pid
+    return None
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP,
+                                 signal.SIGKILL])
+def test_who_stands_still_is_gone_with_us(tmp_path, how):
+    """A process that is stopped for ever hears of no other signal."""
+    script = tmp_path / "x.smtp"
+    script.write_text(STANDS)
+    driver = subprocess.Popen(
+        [DRIVER, "kill", "-n", "1", str(script)], cwd=TOP,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: stopped_under(driver.pid))
+    pid = stopped_under(driver.pid)
+    driver.send_signal(how)
+    assert driver.wait() == -how
+    wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists())

@@ -12,7 +12,7 @@
 #include "plain.h"
 #include "script.h"
 
-static const char	scenario[] =
+static const char	*scenario =
 	"scenario \"x\"\n"
 	"client c sessions=1 {\n"
 	"    S: 220\n"
@@ -87,6 +87,24 @@ cuts(void **state)
 	json_decref(plan);
 }
 
+/* What was cut before it was drawn is drawn no more. */
+static void
+messages(void **state)
+{
+	json_t	*plan = json_array();
+
+	(void)state;
+	scenario = "scenario \"x\"\n"
+	    "client c sessions=1 {\n"
+	    "    message size=1K..4K line=1..998 8bit\n"
+	    "}\n";
+	written("c/1 x 1 9 3\n", plan,
+	    "client c1 {\n    message size=1K line=1 8bit\n}\n");
+	written("c/1 size 1024 4096 1500\n", plan,
+	    "client c1 {\n    message size=1500\n}\n");
+	json_decref(plan);
+}
+
 static void
 pauses(void **state)
 {
@@ -110,6 +128,7 @@ main(void)
 		cmocka_unit_test(draws),
 		cmocka_unit_test(cuts),
 		cmocka_unit_test(pauses),
+		cmocka_unit_test(messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
