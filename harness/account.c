@@ -637,6 +637,9 @@ torn(const struct account *a, const struct arrival *v)
 
 	if (!a->may_repeat)
 		return 0;
+	/* not even the header came through: nobody can tell whose it is */
+	if (memmem(v->text, v->len, "\n\n", 2) == NULL)
+		return 1;
 	TAILQ_FOREACH(p, &a->promised, entry)
 		for (i = 0; i < p->nrcpts; i++)
 			if (rcpt_matches(a, v, p->rcpts[i]) &&
