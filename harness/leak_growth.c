@@ -212,15 +212,40 @@ judge_process(const struct leak_job *job, struct leak_result *res,
 	}
 }
 
-static void
+/* A run of which something is missing is none. */
+static int
+complete(const struct leak_job *job, const json_t *samples, const json_t *base)
+{
+	const json_t	*last, *p;
+	struct series	 s;
+	size_t		 i;
+
+	last = json_array_get(samples, SAMPLES - 1);
+	if (json_array_size(json_object_get(last, "procs")) == 0) {
+		warnx("only %zu of %d samples were taken",
+		    json_array_size(samples), SAMPLES);
+		return 0;
+	}
+	json_array_foreach(json_object_get(last, "procs"), i, p)
+		if (base != NULL && (series_of(samples, jint(p, "pid"),
+		    &quantities[0], &s) == -1 ||
+		    subtract(&s, base, p, &quantities[0]) == -1)) {
+			warnx("%s cannot be compared: %s has none such",
+			    jstr(p, "process"), job->base->name);
+			return 0;
+		}
+	return 1;
+}
+
+static int
 judge(const struct leak_job *job, struct leak_result *res, json_t *samples,
     json_t *base)
 {
 	const json_t	*last, *first, *p;
 	size_t		 i;
 
-	if (json_array_size(samples) == 0)
-		return;
+	if (!complete(job, samples, base))
+		return EX_SETUP;
 	last = json_array_get(samples, json_array_size(samples) - 1);
 	first = json_array_get(samples, 0);
 	json_array_foreach(json_object_get(last, "procs"), i, p)
@@ -234,6 +259,7 @@ judge(const struct leak_job *job, struct leak_result *res, json_t *samples,
 		    text_json(job->base->name));
 		json_object_set(res->more, "base_samples", base);
 	}
+	return EX_PASS;
 }
 
 static json_t *
@@ -291,7 +317,7 @@ growth_daemon(const struct leak_job *job, struct leak_result *res)
 		r[i].wrap = &wrap;
 	}
 	if ((code = leak_play(job, r, n)) == EX_PASS)
-		judge(job, res, samples_of(&r[0]), n == 1 ? NULL :
+		code = judge(job, res, samples_of(&r[0]), n == 1 ? NULL :
 		    samples_of(&r[1]));
 	for (i = 0; i < n; i++)
 		json_decref(r[i].end);
@@ -343,7 +369,8 @@ growth_filter(const struct leak_job *job, struct leak_result *res)
 	int		 code;
 
 	if ((code = leak_drive(job, &d)) == EX_PASS)
-		judge(job, res, json_object_get(d.stats, "samples"), NULL);
+		code = judge(job, res, json_object_get(d.stats, "samples"),
+		    NULL);
 	json_decref(d.stats);
 	return code;
 }

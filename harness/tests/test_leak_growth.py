@@ -14,6 +14,7 @@ SCENARIO = "scenarios/leak/regex-table.smtp"
 
 def leak(tmp_path, *args, what=(SCENARIO,)):
     out = tmp_path / "leak.json"
+    out.unlink(missing_ok=True)
     done = subprocess.run(
         [DRIVER, "leak", "-q", "--engine", "growth", "--sessions", "10",
          "--json", str(out), *args, *what], cwd=TOP,
@@ -56,6 +57,9 @@ def test_beside_another_build(tmp_path):
     assert set(leaks(result)) == {("lookup", "heap")}
     done, result = leak(tmp_path, "--target", BUG, "--base", BUG)
     assert done.returncode == 0, "what both have is no regression"
+    done, result = leak(tmp_path, "--target", CLEAN, "--base", "6.8.0p2")
+    assert done.returncode == 2, "their processes differ"
+    assert "cannot be compared" in done.stderr
 
 
 def test_filter(tmp_path):
