@@ -91,7 +91,9 @@ def namespace():
     namespace of its own, which ends whole when the command or we are killed.
     """
     if not hasattr(namespace, "words"):
-        words = ["unshare", "--pid", "--fork", "--kill-child=KILL"]
+        # LeakSanitizer looks for its threads in /proc, which has to be theirs.
+        words = ["unshare", "--pid", "--fork", "--kill-child=KILL",
+                 "--mount-proc"]
         if os.geteuid() != 0:
             words[1:1] = ["--user", "--map-current-user"]
         try:
