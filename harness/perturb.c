@@ -898,7 +898,7 @@ perturb_session(struct session *s)
 		d->delay = choice_scale(st, "delay", us);
 	if (p->mask & PERTURB_SEGMENT)
 		draw_segments(s, st);
-	if (p->mask & PERTURB_PAUSE)
+	if (p->mask & PERTURB_PAUSE && choice_draw(st, "whether", half) == 0)
 		d->pause = draw_step(st, "pause");
 	if (p->mask & PERTURB_TIMEOUT)
 		d->silent = draw_step(st, "silent");

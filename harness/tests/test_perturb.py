@@ -69,7 +69,7 @@ client c {
     assert when == sorted(when), r.end["transcript"]
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize("seed", ["2", "4"])
 def test_a_client_pauses_and_goes_on(tmp_path, seed):
     r = play(tmp_path, GENERIC, "--keep", "--perturb", "pause", "--seed", seed)
     assert r.code == 0, r.text
