@@ -1,6 +1,5 @@
 /* Playing a scenario in blocks for "leak", and the result's memory. */
 #include <err.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,10 +150,8 @@ leak_play(const struct leak_job *job, struct leak_run *r, size_t n)
 	free(jobs);
 	if (p.tty)
 		fprintf(stderr, "\r\033[K");
-	if (signo != 0) {
-		signal(signo, SIG_DFL);
-		raise(signo);
-	}
+	if (signo != 0)
+		cli_reraise(signo);
 	for (i = 0; i < n && code == EX_PASS; i++)
 		code = fell_short(job, &r[i]);
 	return code;
