@@ -63,7 +63,7 @@ column(const struct requirement *r, size_t off)
 
 static int
 check(const struct catalogue *c, const struct requirement *r, int lineno,
-    char *err, size_t errlen)
+    size_t end, char *err, size_t errlen)
 {
 	const char	*s;
 	size_t		 i, col = 1;
@@ -71,7 +71,8 @@ check(const struct catalogue *c, const struct requirement *r, int lineno,
 	for (i = 0; i < nitems(forms); i++) {
 		s = column(r, forms[i].off);
 		if (!regex_match(forms[i].regex, s, strlen(s), NULL, NULL))
-			return fail(c, lineno, col, forms[i].what, err, errlen);
+			return fail(c, lineno, col < end ? col : end,
+			    forms[i].what, err, errlen);
 		col += strlen(s) + 1;
 	}
 	if (catalogue_find(c, r->id) != NULL)
@@ -85,7 +86,7 @@ add(struct catalogue *c, char *line, int lineno, char *err, size_t errlen)
 {
 	struct requirement	*r;
 	const char		*s;
-	size_t			 i;
+	size_t			 end = strlen(line) + 1, i;
 
 	c->req = xreallocarray(c->req, c->n + 1, sizeof(*c->req));
 	r = &c->req[c->n];
@@ -97,7 +98,7 @@ add(struct catalogue *c, char *line, int lineno, char *err, size_t errlen)
 	if (line != NULL)
 		return fail(c, lineno, 1, "more columns than seven", err,
 		    errlen);
-	if (check(c, r, lineno, err, errlen) == -1)
+	if (check(c, r, lineno, end, err, errlen) == -1)
 		return -1;
 	c->n++;
 	return 0;
