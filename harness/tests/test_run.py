@@ -579,7 +579,8 @@ def test_list(scenario, tmp_path):
     other = scenario('other', PASSES)
     p = smtpdtest('list', tmp_path)
     assert p.returncode == 0
-    assert p.stdout.splitlines() == [
+    assert [line for line in p.stdout.splitlines()
+            if '\tnot testable here: ' not in line] == [
         '5321-001\tMUST\t%s\tproof' % path,
         '5321-004\tDEF\t%s\tproof' % path,
         '-\t-\t%s\tother' % other,
