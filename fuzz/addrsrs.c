@@ -294,7 +294,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	days = text_line(&in);
 	fuzz_sleep(strtoul(days, NULL, 10) % 1024 * (60 * 60 * 24));
 	free(days);
-	while (in.left > 0) {
+	do {
 		sender = text_line(&in);
 		domain = text_line(&in);
 		/* Names were checked on their way here. */
@@ -310,6 +310,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		free(sender);
 		free(domain);
-	}
+	} while (in.left > 0);
 	return 0;
 }
