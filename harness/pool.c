@@ -78,6 +78,9 @@ signals_setup(struct state *st)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &block, &st->mask);
+	/* an earlier run has left them blocked */
+	for (i = 0; i < nitems(signals); i++)
+		sigdelset(&st->mask, signals[i]);
 	caught = 0;
 }
 
