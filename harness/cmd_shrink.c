@@ -27,8 +27,8 @@
 
 #define DEFAULT_TIME	600		/* s */
 #define WATCHDOG	60		/* s */
-#define TRIALS		5		/* of a candidate: a race does not always show, */
-#define HITS		4		/* but a rate that falls is not wanted */
+#define TRIALS		10		/* of a candidate: a race does not always show, */
+#define HITS		9		/* but a rate that falls is not wanted */
 #define FINAL		20		/* to measure the rate of the result */
 #define PATIENCE	3		/* so much longer than the slowest crash, */
 #define LEAST_US	1000000		/* or this long, a step may take */
@@ -57,6 +57,7 @@ struct shrink {
 	const struct scenario *sc;
 	uint64_t	 want, started, ended, hits;
 	uint64_t	 enough;	/* so many hits decide; 0: all are counted */
+	uint64_t	 need;		/* of TRIALS, for a candidate to be kept */
 	json_t		*found;		/* the end of another run of the kind */
 	uint64_t	 errors;	/* runs that could not be made, in a row */
 	char		*reason;
@@ -305,7 +306,7 @@ try(struct shrink *s, char **saved, size_t a, size_t n, const char *what)
 {
 	size_t	 i;
 
-	if (trials(s, TRIALS, HITS) >= HITS) {
+	if (trials(s, TRIALS, s->need) >= s->need) {
 		s->kept++;
 		for (i = 0; i < n; i++)
 			if (saved[i] != s->line[a + i])
@@ -602,7 +603,7 @@ surer(struct shrink *s, uint64_t hits)
 		fclose(fp);
 		json_decref(s->found);
 		s->found = NULL;
-		if ((now = trials(s, TRIALS, HITS)) > hits) {
+		if ((now = trials(s, TRIALS, 0)) > hits) {
 			hits = now;
 			free(best);
 			best = text_of(s);
@@ -722,13 +723,14 @@ shrink(struct shrink *s)
 	printf("shrinking %s, %zu lines, seen as\n  %s\n", s->finding, size(s),
 	    jstr(s->j, "signature"));
 	fflush(stdout);
-	hits = surer(s, trials(s, TRIALS, HITS));
+	hits = surer(s, trials(s, TRIALS, 0));
 	interrupted(s);
 	if (hits == 0) {
 		warnx("%s: the crash does not show again, nor in other runs; "
 		    "give it more time on a quieter machine", s->path);
 		return EX_FAIL;
 	}
+	s->need = hits < HITS ? hits : HITS;
 	s->hurry = 1;
 	reduce(s);
 	s->hurry = 0;
