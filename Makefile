@@ -41,7 +41,8 @@ LIBS     = libevent libevent_openssl openssl libpcre2-8 jansson libbsd-overlay
 
 SRCS     = $(wildcard harness/*.c)
 TESTSRCS = $(wildcard harness/tests/test_*.c)
-OBJS     = $(SRCS:harness/%.c=$(O)/obj/%.o) $(O)/obj/heap_so.o
+OBJS     = $(SRCS:harness/%.c=$(O)/obj/%.o) $(O)/obj/heap_so.o \
+	   $(O)/obj/relay_bin.o
 TESTOBJS = $(TESTSRCS:harness/%.c=$(O)/obj/%.o)
 TESTS    = $(TESTSRCS:harness/%.c=$(O)/%)
 MANPAGES = $(wildcard harness/*.[1-9])
@@ -121,6 +122,16 @@ $(O)/heap.so: harness/preload/heap.c harness/heap.h Makefile
 $(O)/obj/heap_so.o: $(O)/heap.so
 	@mkdir -p $(@D)
 	$(Q)cd $(O) && $(LD) -r -b binary -z noexecstack -o obj/heap_so.o heap.so
+
+# What the daemon starts as a filter or table has to start in a chroot, too.
+$(O)/relay: harness/inside/relay.c harness/relay.h Makefile
+	@mkdir -p $(@D)
+	@echo 'cc $<'
+	$(Q)$(CC) -std=c11 $(DEFS) -iquote harness -O2 -static -s $(WARN) -o $@ $<
+
+$(O)/obj/relay_bin.o: $(O)/relay
+	@mkdir -p $(@D)
+	$(Q)cd $(O) && $(LD) -r -b binary -z noexecstack -o obj/relay_bin.o relay
 
 $(TESTS): $(O)/tests/%: $(O)/obj/tests/%.o $(OBJS) $(O)/pkg.libs
 	@mkdir -p $(@D)
@@ -281,7 +292,7 @@ install: $(DRIVER)
 	    $(DESTDIR)$(MANDIR)/man5/
 
 clean:
-	rm -rf build/obj build/tests build/san build/smtpdtest build/pkg.* \
+	rm -rf build/obj build/tests build/san build/smtpdtest build/relay build/heap.so build/pkg.* \
 	    build/cppcheck build/certs build/man build/results build/report \
 	    build/fuzz
 

@@ -10,6 +10,7 @@
 
 #include "addr.h"
 #include "channel.h"
+#include "filter_run.h"
 #include "perturb.h"
 #include "profile.h"
 #include "sandbox.h"
@@ -159,7 +160,7 @@ client_hear(struct session *s, struct step *st)
 	if (n > 0) {
 		if (!s->heard)
 			s->run->nunheard--;
-		s->heard = 1;
+		s->heard = s->run->heard = 1;
 		run_trace(s->run, s, s->label, "S", r.text, r.len);
 		track_reply(s->track, &r);
 		buf_drain(&s->ch->in, n);
@@ -168,6 +169,20 @@ client_hear(struct session *s, struct step *st)
 		return did;
 	}
 	return s->ch->end == END_NONE ? DID_WAIT : heard_end(s, st);
+}
+
+/* As long as a filter is not ready smtpd greets nobody. */
+static int
+blame_filter(struct run *run)
+{
+	char *text;
+
+	daemon_read_log(run);
+	if (run->heard || (text = filters_bare(run, 0)) == NULL)
+		return 0;
+	run_error(run, "the daemon greets nobody: %s", text);
+	free(text);
+	return 1;
 }
 
 static enum did
@@ -179,6 +194,8 @@ client_hear_timeout(struct session *s, struct step *st)
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 		return DID_STEP;
 	}
+	if (blame_filter(s->run))
+		return DID_FAIL;
 	return session_judge(s, st, want_text(w),
 	    s->ch->in.len > 0 ? "<half a line, then timeout>" : "<timeout>");
 }

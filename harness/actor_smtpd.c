@@ -143,6 +143,8 @@ smtpd_words(struct run *run)
 	char *broken = filters_broken(run), *unready;
 	size_t i;
 
+	if (broken == NULL)
+		broken = filters_bare(run, 1);
 	if (broken != NULL) {
 		run_error(run, "the daemon did not start: %s", broken);
 		free(broken);

@@ -205,8 +205,9 @@ proc_add(struct filter_conf *c, const char *name, const struct cword *w,
 	p->command = xstrdup(w[0].text);
 	p->off = w[0].off;
 	p->len = w[0].len;
-	for (i = 1; i < n; i++)
-		p->chroot |= strcmp(w[i].text, "chroot") == 0;
+	for (i = 1; i + 1 < n && p->chroot == NULL; i++)
+		if (strcmp(w[i].text, "chroot") == 0)
+			p->chroot = xstrdup(w[i + 1].text);
 }
 
 static void
@@ -452,6 +453,7 @@ filter_conf_free(struct filter_conf *c)
 		free(c->proc[i].name);
 		free(c->proc[i].command);
 		free(c->proc[i].before);
+		free(c->proc[i].chroot);
 		for (k = 0; k < c->proc[i].nlisteners; k++)
 			free(c->proc[i].listener[k]);
 		free(c->proc[i].listener);

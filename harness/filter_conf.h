@@ -9,7 +9,7 @@ struct conf_proc {
 	char		*command;	/* without quotes */
 	/* where it stands, quotes and all; len 0: within a macro, with more */
 	size_t		 off, len;
-	int		 chroot;
+	char		*chroot;	/* or NULL */
 	unsigned	 subsystems;	/* 1 smtp-in, 2 smtp-out */
 	unsigned	 entries;	/* filters and chains it is in */
 	unsigned	 others;	/* OTHERS_BEFORE, OTHERS_AFTER */

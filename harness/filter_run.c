@@ -46,6 +46,8 @@ struct filters {
 	struct run	*run;
 	struct filter_conf *conf;
 	TAILQ_HEAD(, seat) seats;
+	char		**bare;		/* names of those without a tap */
+	size_t		 nbare;
 };
 
 static void
@@ -251,6 +253,13 @@ check_faults(struct filters *f)
 	return 0;
 }
 
+static void
+add_bare(struct filters *f, const char *name)
+{
+	f->bare = xreallocarray(f->bare, f->nbare + 1, sizeof(*f->bare));
+	f->bare[f->nbare++] = xstrdup(name);
+}
+
 /* What is run as it is although nobody asked for it is said. */
 static void
 note_untapped(struct run *run, const char *name, const char *why)
@@ -261,6 +270,35 @@ note_untapped(struct run *run, const char *name, const char *why)
 	    before == NULL ? "" : before, before == NULL ? "" : "; ", name,
 	    why);
 	free(before);
+}
+
+/*
+ * smtpd starts it in there, and so the relay has to be there as well.  That there
+ * is no such directory is for smtpd to say.
+ */
+static int
+enter_chroot(const struct conf_proc *p)
+{
+	return p->chroot == NULL || access(p->chroot, F_OK) == -1 ||
+	    relay_install(strcmp(p->chroot, "/") == 0 ? "" : p->chroot) == 0;
+}
+
+/* Can a tap, or a filter of ours, stand there?  0 after a note why not. */
+static int
+may_watch(struct run *run, const struct conf_proc *p)
+{
+	char *why;
+
+	if (p->len == 0) {
+		note_untapped(run, p->name, "its command is part of a macro");
+		return 0;
+	}
+	if (enter_chroot(p))
+		return 1;
+	why = xasprintf("chroot %s: %s", p->chroot, strerror(errno));
+	note_untapped(run, p->name, why);
+	free(why);
+	return 0;
 }
 
 /* -1 after run_error(). */
@@ -275,7 +313,7 @@ tap_command(struct filters *f, const struct conf_proc *p, size_t n,
 	seat->user.attach = attach;
 	seat->user.ended = ended;
 	seat->user.arg = seat;
-	buf_addf(b, "\"" RELAY_PATH " -x %s sh -c ", seat->relay_name);
+	buf_addf(b, "\"" RELAY_PATH " -x %s /bin/sh -c ", seat->relay_name);
 	add_command(b, p->command);
 	buf_addstr(b, "\"");
 	return relay_expect(f->run, seat->relay_name, &seat->user);
@@ -299,15 +337,15 @@ filters_conf(struct run *run, const char *text, const char *actors)
 		run->wires = wires_new();
 	free(all);
 	for (i = 0; (p = filter_conf_proc(f->conf, i)) != NULL; i++) {
-		if (is_ours(p) || p->off >= len ||
-		    opt_find(&r->opts, "untapped") != NULL)
+		if (p->off >= len)
 			continue;
-		if (p->chroot || p->len == 0) {
-			note_untapped(run, p->name, p->chroot ?
-			    "it has a chroot" : "its command is part of a "
-			    "macro");
+		if ((!is_ours(p) && opt_find(&r->opts, "untapped") != NULL) ||
+		    !may_watch(run, p)) {
+			add_bare(f, p->name);
 			continue;
 		}
+		if (is_ours(p))
+			continue;
 		buf_add(&b, text + done, p->off - done);
 		done = p->off + p->len;
 		if (tap_command(f, p, i, &b) == -1) {
@@ -378,6 +416,48 @@ filters_broken(struct run *run)
 		free(what);
 		return text;
 	}
+	return NULL;
+}
+
+/* Its stderr is in the daemon's log, and so is its end. */
+static char *
+bare_words(const struct run *run, const char *name, int *lost)
+{
+	char *before = xasprintf("%s: ", name), *text;
+	char *end = xasprintf("lost processor: %s ", name);
+	const char *line, *last = "";
+	const json_t *j;
+	size_t i;
+
+	*lost = 0;
+	json_array_foreach(run->daemon.log, i, j) {
+		line = json_string_value(j);
+		*lost |= strstr(line, end) != NULL;
+		if (strncmp(line, before, strlen(before)) == 0)
+			last = line + strlen(name);
+	}
+	text = xasprintf("%s, which has no tap, %s%s", name, *lost ?
+	    "has ended" : "may not be ready", last);
+	free(before);
+	free(end);
+	return text;
+}
+
+char *
+filters_bare(const struct run *run, int ended)
+{
+	const struct filters *f = run->filters;
+	char *text = NULL;
+	int lost = 0;
+	size_t i;
+
+	for (i = 0; f != NULL && i < f->nbare && !lost; i++) {
+		free(text);
+		text = bare_words(run, f->bare[i], &lost);
+	}
+	if (!ended || lost)
+		return text;
+	free(text);
 	return NULL;
 }
 
@@ -484,6 +564,9 @@ filters_free(struct run *run)
 		free(seat->name);
 		free(seat);
 	}
+	while (f->nbare > 0)
+		free(f->bare[--f->nbare]);
+	free(f->bare);
 	wires_free(run->wires);
 	run->wires = NULL;
 	filter_conf_free(f->conf);

@@ -28,6 +28,12 @@ int	 filters_ready(const struct run *);
  */
 char	*filters_broken(struct run *);
 /*
+ * Nobody sees whether one without a tap is ready.  What can be said of one that
+ * has ended, or else of the last of them: a sentence with its own last words, to
+ * be freed; NULL if there is none.
+ */
+char	*filters_bare(const struct run *, int ended);
+/*
  * A judge for a filter that we are: of smtpd alone.  NULL when there is none to
  * be (waived).  It stays the run's.
  */

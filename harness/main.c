@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "cmd.h"
-#include "relay.h"
 #include "util.h"
 
 #ifndef VERSION
@@ -85,8 +84,6 @@ main(int argc, char **argv)
 	const struct cmd	*cmd;
 	size_t			 i;
 
-	if (strcmp(argv[0], RELAY_PATH) == 0)
-		relay_main(argc, argv);
 	if (argc < 2) {
 		usage(stderr);
 		return EX_SETUP;

@@ -2,11 +2,16 @@
 #define SMTPDTEST_RELAY_H
 
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
+
+#include <stddef.h>
+#include <string.h>
 
 /*
  * What smtpd starts inside the sandbox, as a filter or a table, is the relay:
- * this very program under another name.  It passes the descriptors smtpd gave
+ * a small program that this one carries (inside/relay.c).  It passes the descriptors smtpd gave
  * it to the run and from then on only lives, until the run tells it how to end.
  * So the run holds the filter's end of smtpd's own sockets: what is written,
  * and in which pieces, is what smtpd reads.
@@ -18,6 +23,7 @@
  * in between; it ends as the command has ended, once the run has let it go.
  */
 #define RELAY_PATH	"/run/smtpdtest/relay"
+#define RELAY_NAME	128	/* the longest NAME */
 
 struct run;
 
@@ -28,6 +34,22 @@ enum relay_fd {
 	RELAY_CMD_ERR,
 	RELAY_FDS
 };
+
+/*
+ * Abstract, and so private to the network namespace: no file, no permissions,
+ * reached from a chroot as well.
+ */
+static inline socklen_t
+relay_addr(struct sockaddr_un *sun)
+{
+	static const char name[] = "smtpdtest-relay";
+
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	memcpy(sun->sun_path + 1, name, sizeof(name));
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+	    sizeof(name));
+}
 
 struct relay {
 	TAILQ_ENTRY(relay) entry;
@@ -54,8 +76,11 @@ struct relay_user {
 	void		*arg;
 };
 
-/* Before the sandbox: where this program is, to be seen at RELAY_PATH inside. */
-int	 relay_self(char *path, size_t size);
+/*
+ * Inside the sandbox: put the program at RELAY_PATH below this directory, "" or
+ * one that smtpd will chroot(2) to.  -1 with errno.
+ */
+int	 relay_install(const char *root);
 /*
  * Relays of that name belong to this user, which stays the caller's.  Call
  * inside the sandbox and before the daemon starts.  -1 after run_error().
@@ -67,8 +92,5 @@ void	 relay_kill(struct relay *, int signo);
 /* Is this process, by its pid inside, a relay, or was it one? */
 int	 relay_is(const struct run *, pid_t);
 void	 relay_close(struct run *);
-
-/* The program inside; argv[0] is RELAY_PATH. */
-int	 relay_main(int argc, char **argv) __attribute__((noreturn));
 
 #endif

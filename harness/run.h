@@ -252,6 +252,7 @@ struct run {
 	uint64_t	 ready_us;	/* sandbox and daemon, wall time */
 	unsigned long	 nsessions, nsessions_done, ncommands, nreplies;
 	unsigned long	 nunheard;	/* clients that were never answered */
+	int		 heard;		/* and one that was */
 	uint64_t	 progress;	/* when told last */
 	uint64_t	 look_again;	/* at what takes long, not before */
 };

@@ -368,10 +368,8 @@ enter(struct run *run)
 {
 	struct wanted filters[MAX_FILTERS];
 	const char *lower[MAX_FILTERS + 2] = { run->target->root };
-	char self[PATH_MAX];
 	size_t i, nlower = 1, nfilters;
-	struct sandbox_bind relay = { .host = self, .inside = RELAY_PATH };
-	struct sandbox_spec spec = { .lower = lower, .binds = &relay,
+	struct sandbox_spec spec = { .lower = lower,
 	    .certs = run->opts->certs, .chroot = run->target->chroot,
 	    .hostname = "mx.example.org" };
 	const struct file *f;
@@ -379,14 +377,6 @@ enter(struct run *run)
 
 	spec.users = sandbox_users(&spec.nusers);
 	spec.setid = run->target->setid;
-	if (has_relays(run)) {
-		if (relay_self(self, sizeof(self)) == -1) {
-			run_error(run, "cannot find our own program: %s",
-			    strerror(errno));
-			return -1;
-		}
-		spec.nbinds = 1;
-	}
 	nfilters = filters_find(run, filters, nitems(filters));
 	for (i = 0; i < nfilters; i++)
 		if (filters[i].rf.root != NULL)
@@ -395,6 +385,10 @@ enter(struct run *run)
 	filters_install(run, filters, nfilters);
 	if (run->sb == NULL) {
 		run_error(run, "%s", err);
+		return -1;
+	}
+	if (has_relays(run) && relay_install("") == -1) {
+		run_error(run, "%s: %s", RELAY_PATH, strerror(errno));
 		return -1;
 	}
 	STAILQ_FOREACH(f, &run->sc->files, entry)

@@ -90,6 +90,22 @@ def test_in_a_scenario(tmp_path, case, scenario, before):
     assert reason.endswith(before + says.replace("FILTER", "/etc/smtpd/f"))
 
 
+@pytest.mark.parametrize("case, says", [
+    ("silent", "the daemon greets nobody: f, which has no tap, may not be "
+     "ready: waiting"),
+    ("leaves", "the daemon did not start: f, which has no tap, has ended: "
+     "leaving"),
+])
+def test_without_a_tap(tmp_path, case, says):
+    text, mode, _ = FILTERS[case]
+    scenario = RUN.replace("smtpd d {", "smtpd d untapped {")
+    done = play(tmp_path, scenario % (
+        f"file /etc/smtpd/f mode={mode:o} {{\n    #!/bin/sh\n    {text}\n}}"))
+    assert done.code == 2, done.text
+    assert done.end["reason"].endswith(says)
+    assert "\n" not in done.end["reason"]
+
+
 @each
 def test_under_drive(tmp_path, case):
     path = written(tmp_path, case)

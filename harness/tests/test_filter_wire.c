@@ -170,7 +170,7 @@ test_conf(void **state)
 	p = filter_conf_find(c, "four");
 	assert_int_equal(p->subsystems, 3);
 	assert_int_equal(p->entries, 2);
-	assert_int_equal(p->chroot, 1);
+	assert_string_equal(p->chroot, "/var/empty");
 	assert_int_equal(p->others, 0);
 	assert_null(filter_conf_find(c, "no"));
 	assert_null(filter_conf_proc(c, 3));

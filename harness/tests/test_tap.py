@@ -169,12 +169,42 @@ def test_a_macro_may_name_the_command(tmp_path):
     assert "F3: " in result.failures("filter"), result.text
 
 
+SHELL_FILTER = """\
+#!/bin/sh
+while IFS= read -r line; do
+    case $line in
+    "config|ready")
+        echo "register|filter|smtp-in|ehlo"
+        echo "register|filter|smtp-in|ehlo"
+        echo "register|ready" ;;
+    filter*)
+        IFS="|"; set -- $line; echo "filter-result|$6|$7|proceed" ;;
+    esac
+done
+"""
+
+
+# below /usr there is all that a shell needs, by the names of a root
+@pytest.mark.parametrize("where, path", [("/", "/etc/smtpd/f"),
+                                         ("/usr", "/etc/f")])
+def test_a_chroot_is_no_obstacle(tmp_path, where, path):
+    text = (SCENARIO % ("", SHELL_FILTER)).replace(
+        '"/etc/smtpd/filter-same twice"', f'"{path}" chroot "{where}"')
+    result = play(tmp_path, text.replace("file /etc/smtpd/filter-same",
+                                         f"file {where.rstrip('/')}{path}"))
+    assert "F3: registered twice" in result.failures("filter"), result.text
+    assert "not watched" not in result.text
+
+
 def test_what_is_not_tapped_is_said(tmp_path):
-    result = play(tmp_path, SCENARIO.replace(
-        'twice"\n', '" chroot "/"\n').split("expect")[0] % ("", FILTER))
+    plain = (SCENARIO % ("", FILTER)).split("expect")[0]
+    result = play(tmp_path, plain.replace(
+        '    filter "f" proc-exec "/etc/smtpd/filter-same twice"',
+        '    include "/etc/smtpd/more"').replace(
+        "file /etc", "file /etc/smtpd/more mode=0644 {\n    filter \"f\" "
+        'proc-exec "/etc/smtpd/filter-same"\n}\nfile /etc'))
     assert result.code == 0, result.text
-    assert result.end["reason"] == "f is not watched: it has a chroot"
-    assert "f is not watched: it has a chroot" in result.text
+    assert "a filter in an included file is not watched: " in result.end["reason"]
 
 
 S39 = SCENARIO.splitlines()[-1] + "\n"
