@@ -313,6 +313,7 @@ growth_daemon(const struct leak_job *job, struct leak_result *res)
 		r[i].blocks.end = end;
 		/* not with smtpctl, for each time costs control some bytes */
 		r[i].blocks.waits = 1;
+		r[i].blocks.descriptors = 1;
 		r[i].blocks.arg = &g;	/* each run has its copy, being forked */
 		r[i].wrap = &wrap;
 	}

@@ -120,7 +120,8 @@ clean_descriptors(struct run *run)
 	const struct proc *p;
 	char *list;
 
-	if (run_until(run, descriptors_back, SETTLE * run_slow(run)))
+	if ((run->opts->blocks != NULL && run->opts->blocks->descriptors) ||
+	    run_until(run, descriptors_back, SETTLE * run_slow(run)))
 		return;
 	p = proc_grown(run, now, daemon_procs(now, MAX_PROCS));
 	if (p == NULL)

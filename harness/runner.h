@@ -22,6 +22,7 @@ struct run_blocks {
 	/* block i, from 0, is over and the daemon has come to rest */
 	void		(*after)(struct run *, unsigned int i, void *);
 	int		 waits;		/* after() itself waits for the rest */
+	int		 descriptors;	/* after() looks at them, no oracle has to */
 	/* the daemon has ended, or was never there */
 	void		(*end)(struct run *, void *);
 	void		*arg;
