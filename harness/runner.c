@@ -437,6 +437,39 @@ make_actors(struct run *run)
 	}
 }
 
+/* PATH.db of a file, by the target's own makemap(8). */
+static int
+make_map(struct run *run, const struct file *f)
+{
+	const char *argv[] = { "/usr/sbin/makemap", "-t", f->makemap, f->path,
+	    NULL };
+	struct buf out = { 0 };
+	int status;
+
+	if (strcmp(f->makemap, "map") == 0) {
+		argv[1] = f->path;
+		argv[2] = NULL;
+	}
+	if ((status = procs_command(run, argv, &out, CTL_TIME *
+	    run_slow(run))) != 0)
+		run_error(run, "%s:%d:%d: makemap of %s failed: %s",
+		    f->pos.file, f->pos.line, f->pos.col, f->path,
+		    out.len == 0 ? "it said nothing" : out.data);
+	buf_free(&out);
+	return status == 0 ? 0 : -1;
+}
+
+static int
+make_maps(struct run *run)
+{
+	const struct file *f;
+
+	STAILQ_FOREACH(f, &run->sc->files, entry)
+		if (f->makemap != NULL && make_map(run, f) == -1)
+			return -1;
+	return 0;
+}
+
 /* The daemon comes between those it talks to and those who talk to it. */
 static int
 start_actors(struct run *run)
@@ -447,6 +480,8 @@ start_actors(struct run *run)
 		if (a->role->kind->prepare != NULL &&
 		    a->role->kind->prepare(a) == -1)
 			return -1;
+	if (make_maps(run) == -1)
+		return -1;
 	TAILQ_FOREACH(a, &run->actors, entry)
 		if (a->role->kind == &actor_smtpd &&
 		    a->role->kind->start(a) == -1)

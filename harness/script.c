@@ -356,6 +356,16 @@ parse_toplevel_known(struct parser *p)
 		STAILQ_CONCAT(&ex->knowns, &list);
 }
 
+static const char *
+parse_makemap(struct parser *p, const struct opt *o)
+{
+	if (strcmp(o->value, "aliases") != 0 && strcmp(o->value, "set") != 0 &&
+	    strcmp(o->value, "map") != 0)
+		parse_fail(p, &o->pos, "makemap=%s: expected one of aliases "
+		    "set map", o->value);
+	return o->value;
+}
+
 static void
 parse_file(struct parser *p)
 {
@@ -377,9 +387,11 @@ parse_file(struct parser *p)
 			f->mode = (unsigned int)strtoul(o->value, NULL, 8);
 		else if (strcmp(o->name, "owner") == 0 && o->value != NULL)
 			f->owner = o->value;
+		else if (strcmp(o->name, "makemap") == 0 && o->value != NULL)
+			f->makemap = parse_makemap(p, o);
 		else
 			parse_fail(p, &o->pos, "unknown option \"%s\" of "
-			    "file: expected mode= owner=", o->name);
+			    "file: expected mode= owner= makemap=", o->name);
 	}
 	f->text = lex_block(p, &pos);
 	f->len = strlen(f->text);

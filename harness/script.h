@@ -103,6 +103,7 @@ struct file {
 	struct pos	 pos;
 	unsigned int	 mode;
 	const char	*owner;
+	const char	*makemap;	/* what its .db is: aliases, set, map; or NULL */
 	const char	*text;
 	size_t		 len;
 };

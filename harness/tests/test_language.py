@@ -377,6 +377,53 @@ def test_daemon_that_does_not_start(tmp_path):
     assert "/etc/smtpd.conf:4" in result.end["reason"]
 
 
+DB = """
+needs db
+file /etc/smtpd/here makemap=TYPE {
+LINES
+}
+smtpd d {
+    table here db:/etc/smtpd/here.db
+    listen on 127.0.0.1 port 25
+    action "keep" maildir ACTION
+    match from any for DOMAIN action "keep"
+}
+client c {
+    S: 220
+    C: EHLO client.example
+    S: 250
+    C: MAIL FROM:<bob@example.net>
+    S: 250
+    C: RCPT TO:<alice@one.example>
+    S: 250
+    C: RCPT TO:<alice@two.example>
+    S: 5xx
+}
+waive grammar "550 has no enhanced code"
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("how", [
+    ("set", "    one.example", "", "domain <here>"),
+    ("map", "    @one.example alice", "virtual <here>", "any"),
+    ("aliases", "    @one.example: alice", "virtual <here>", "any"),
+], ids=lambda how: how[0])
+def test_makemap(tmp_path, target, how):
+    text = DB
+    for name, value in zip(("TYPE", "LINES", "ACTION", "DOMAIN"), how):
+        text = text.replace(name, value)
+    good(tmp_path, text, target=target)
+
+
+def test_makemap_fails(tmp_path):
+    result = play(tmp_path, "file /etc/x makemap=set {\n    a\n    a\n}\n"
+                  + DAEMON + "client c { S: 220 }\n")
+    assert result.code == 2
+    assert ":2:6: makemap of /etc/x failed: " in result.end["reason"]
+    assert "/etc/x:2: duplicate" in result.end["reason"]
+
+
 def test_barrier_nobody_gets_to(tmp_path):
     result = play(tmp_path, DAEMON + """
 timeout 300ms

@@ -53,6 +53,8 @@ static const struct {
 	    "follows an expect" },
 	{ HEAD "timeout 5\nclient c {\n}\n", "f:2:9", "with its unit" },
 	{ HEAD "file etc/x {\n}\nclient c {\n}\n", "f:2:6", "absolute" },
+	{ HEAD "file /etc/x makemap=hash {\n}\nclient c {\n}\n", "f:2:13",
+	    "expected one of aliases set map" },
 	{ HEAD "file /etc/x {\n  {\n}\nclient c {\n}\n", "f:3:1",
 	    "no closing" },
 	{ HEAD "smtpd a {\n}\nsmtpd b {\n}\n", "f:4:7", "a second smtpd" },
@@ -176,7 +178,8 @@ static void
 test_cut_anywhere(void **state)
 {
 	static const char text[] = HEAD "proves 5321-001\nneeds tls, version >= "
-	    "7.6\nfile /etc/x mode=0600 owner=alice {\n  a {\n  }\n}\n"
+	    "7.6\nfile /etc/x mode=0600 owner=alice makemap=set {\n  a {"
+	    "\n  }\n}\n"
 	    "dns d {\n  127.0.0.2 PTR a.example delay=2s\n}\n"
 	    "client c sessions=3 parallel=1..2 {\n  S: 250 2.0.0 has SIZE "
 	    "/id=(?<id>.*)/ or 5xx \"x\"\n  known <7.6 \"q\" \"r\"\n"
