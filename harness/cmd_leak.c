@@ -221,7 +221,7 @@ find_scenario(struct leak *l)
 }
 
 static int
-leak(struct leak *l)
+leak(struct leak *l, const char *path)
 {
 	struct leak_result	 res = { 0 };
 	uint64_t		 t0;
@@ -229,6 +229,7 @@ leak(struct leak *l)
 	char			 msg[512];
 	int			 code;
 
+	l->path = path;
 	if (sandbox_probe(msg, sizeof(msg)) == -1)
 		errx(EX_SETUP, "%s", msg);
 	if (l->job.filter == NULL)
@@ -250,10 +251,22 @@ leak(struct leak *l)
 	return code;
 }
 
+enum { ENGINE = 256, TARGET, BASE, SESSIONS, SEED, JSON, DRIVE };
+
+static const struct cli_option kept[] = {
+	CLI_TEXT(TARGET, struct leak, spec),
+	CLI_TEXT(BASE, struct leak, base),
+	CLI_TEXT(JSON, struct leak, json),
+	CLI_TEXT(DRIVE, struct leak, job.filter),
+	CLI_NUMBER(SESSIONS, struct leak, job.sessions, "--sessions", 1,
+	    SESSIONS_MAX),
+	CLI_NUMBER(SEED, struct leak, job.seed, "--seed", 0, UINT64_MAX),
+	CLI_END
+};
+
 static int
 leak_main(int argc, char **argv)
 {
-	enum { ENGINE = 256, TARGET, BASE, SESSIONS, SEED, JSON, DRIVE };
 	struct leak	 l = { .spec = DEFAULT_TARGET,
 			     .engine = &leak_valgrind };
 	const struct option longopts[] = {
@@ -264,7 +277,7 @@ leak_main(int argc, char **argv)
 		{ "seed",	required_argument, NULL, SEED },
 		{ "json",	required_argument, NULL, JSON },
 		{ "drive",	required_argument, NULL, DRIVE },
-		{ "quiet",	no_argument, &l.job.quiet, 1 },
+		{ "quiet",	no_argument, NULL, 'q' },
 		{ NULL, 0, NULL, 0 }
 	};
 	int		 ch;
@@ -273,25 +286,13 @@ leak_main(int argc, char **argv)
 	while ((ch = getopt_long(argc, argv, "q", longopts, NULL)) != -1) {
 		if (ch == '?')
 			return cmd_usage(&cmd_leak);
-		if (ch == 'q')
-			l.job.quiet = 1;
+		l.job.quiet |= ch == 'q';
 		if (ch == ENGINE)
 			l.engine = engine_find(optarg);
-		if (ch == SESSIONS)
-			l.job.sessions = cli_number("--sessions", optarg, 1,
-			    SESSIONS_MAX);
-		if (ch == SEED)
-			l.job.seed = cli_number("--seed", optarg, 0,
-			    UINT64_MAX);
-		l.spec = ch == TARGET ? optarg : l.spec;
-		l.base = ch == BASE ? optarg : l.base;
-		l.json = ch == JSON ? optarg : l.json;
-		l.job.filter = ch == DRIVE ? optarg : l.job.filter;
+		cli_option_set(kept, &l, ch, optarg);
 	}
-	if (argc - optind != (l.job.filter == NULL))
-		return cmd_usage(&cmd_leak);
-	l.path = argv[optind];
-	return leak(&l);
+	return argc - optind != (l.job.filter == NULL) ?
+	    cmd_usage(&cmd_leak) : leak(&l, argv[optind]);
 }
 
 const struct cmd	cmd_leak = {

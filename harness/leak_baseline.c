@@ -1,5 +1,6 @@
 /* The baselines of "leak": what is known to grow, and by how much. */
 #include <err.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,7 @@ pin_parse(char *line, struct pin *pin, char **at)
 		return "expected a scenario, a process, what it is, the most a "
 		    "session, and why";
 	pin->limit = strtod(pin->most, &end);
-	if (*end != '\0' || !(pin->limit > 0)) {
+	if (*end != '\0' || !isfinite(pin->limit) || pin->limit <= 0) {
 		*at = pin->most;
 		return "expected a number above 0, the most a session";
 	}
@@ -76,33 +77,56 @@ applies(const struct pin *pin, const struct leak_job *job,
 	    strcmp(pin->what, row->what) == 0 && row->low <= pin->limit;
 }
 
-int
-leak_baseline(const struct leak_job *job, struct leak_row *row)
+/* The file of the target's version, and its path; NULL: there is none. */
+static char *
+load(const struct leak_job *job, char **path)
 {
-	char		*name, *path, *text, *rest, *line, *at;
+	char	*name, *text = NULL;
+
+	*path = NULL;
+	if (job->sc == NULL || job->target == NULL)
+		return NULL;
+	name = xasprintf(DIR "%s", job->target->version);
+	if ((*path = cli_share(name)) != NULL)
+		text = read_file(*path, NULL, 1 << 20);
+	free(name);
+	return text;
+}
+
+/* All lines are read, whichever the row is within. */
+static int
+look_up(const struct leak_job *job, struct leak_row *row)
+{
+	char		*path, *text = load(job, &path), *rest, *line, *at;
 	const char	*wrong;
 	struct pin	 pin;
-	int		 n, hit = 0;
+	int		 n = 0, hit = 0;
 
-	if (job->sc == NULL || job->target == NULL)
-		return 0;
-	name = xasprintf(DIR "%s", job->target->version);
-	path = cli_share(name);
-	free(name);
-	if (path == NULL || (text = read_file(path, NULL, 1 << 20)) == NULL)
-		return 0;
-	rest = text;
-	for (n = 1; !hit && (line = strsep(&rest, "\n")) != NULL; n++) {
+	for (rest = text; (line = strsep(&rest, "\n")) != NULL;) {
+		n++;
 		at = line + strspn(line, " \t");
 		if (*at == '\0' || *at == '#')
 			continue;
 		if ((wrong = pin_parse(line, &pin, &at)) != NULL)
 			errx(EX_SETUP, "%s:%d:%d: %s", path, n,
 			    (int)(at - line) + 1, wrong);
-		hit = applies(&pin, job, row);
-		if (hit)
-			row->why = xstrdup(pin.why);
+		if (row == NULL || hit || !applies(&pin, job, row))
+			continue;
+		row->why = xstrdup(pin.why);
+		hit = 1;
 	}
 	free(text);
 	return hit;
+}
+
+int
+leak_baseline(const struct leak_job *job, struct leak_row *row)
+{
+	return look_up(job, row);
+}
+
+void
+leak_baseline_check(const struct leak_job *job)
+{
+	look_up(job, NULL);
 }

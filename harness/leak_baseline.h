@@ -13,5 +13,7 @@
  * with file, line and column on a line that is none.
  */
 int	 leak_baseline(const struct leak_job *, struct leak_row *);
+/* Exits so before anything is measured. */
+void	 leak_baseline_check(const struct leak_job *);
 
 #endif

@@ -303,6 +303,7 @@ growth_daemon(const struct leak_job *job, struct leak_result *res)
 
 	if (sanitized(job->target) || sanitized(job->base))
 		return EX_SETUP;
+	leak_baseline_check(job);
 	for (i = 0; i < 2; i++) {
 		memset(&r[i], 0, sizeof(r[i]));
 		r[i].target = i == 0 ? job->target : job->base;

@@ -304,7 +304,8 @@ run_daemon(const struct leak_job *job, struct leak_result *res)
 		    job->target->spec);
 		return EX_SETUP;
 	}
-	if (load_suppressions(&e) == -1)
+	/* nothing is known yet, but that file is looked at */
+	if (load_suppressions(&e) == -1 || leak_known(job->target, res) == -1)
 		return EX_SETUP;
 	code = leak_play(job, &r, 1);
 	stats = json_object_get(r.end, "stats");

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import xml.etree.ElementTree
+
+import pytest
 
 from driver import DRIVER, TOP
 
@@ -51,15 +54,30 @@ def test_clean_daemon(tmp_path):
     assert sessions == sorted(set(sessions))
 
 
+def beside(tmp_path, target, base):
+    # what is lost by each session is seen in few; others get the processors
+    return leak(tmp_path, "--sessions", "2", "--target", target, "--base", base)
+
+
 def test_beside_another_build(tmp_path):
-    done, result = leak(tmp_path, "--target", BUG, "--base", CLEAN)
+    done, result = beside(tmp_path, BUG, CLEAN)
     assert done.returncode == 1, done.stdout + done.stderr
     assert set(leaks(result)) == {("lookup", "heap")}
-    done, result = leak(tmp_path, "--target", BUG, "--base", BUG)
+    done, result = beside(tmp_path, BUG, BUG)
     assert done.returncode == 0, "what both have is no regression"
-    done, result = leak(tmp_path, "--target", CLEAN, "--base", "6.8.0p2")
+    # not 6.8.0p2, which might have to be built for this
+    done, result = beside(tmp_path, CLEAN, "distro")
     assert done.returncode == 2, "their processes differ"
     assert "cannot be compared" in done.stderr
+
+
+def test_descriptors_are_lost(tmp_path):
+    """They are measured like the rest, and do not end it."""
+    done, result = leak(tmp_path, "--sessions", "2", "--target",
+                        CLEAN + "+bug=leak-db", what=("scenarios/leak/db.smtp",))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert set(leaks(result)) == {("lookup", "heap"), ("lookup", "descriptors")}
+    assert leaks(result)["lookup", "descriptors"]["bytes"] == 1
 
 
 def test_filter(tmp_path):
@@ -102,3 +120,58 @@ def test_no_such_scenario(tmp_path):
     done = subprocess.run([str(TOP / "ci" / "leak"), str(tmp_path / "x.smtp")],
                           cwd=TOP, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture(name="elsewhere")
+def elsewhere_fixture(tmp_path):
+    """The driver and what comes with it, of which the fixtures can be changed."""
+    for path in TOP.iterdir():
+        if path.name not in ("build", "fixtures"):
+            (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "fixtures" / "baselines").mkdir(parents=True)
+    shutil.copy(TOP / "fixtures" / "valgrind.supp", tmp_path / "fixtures")
+    (tmp_path / "build").mkdir()
+    shutil.copy(DRIVER, tmp_path / "build" / "smtpdtest")
+    return tmp_path
+
+
+PIN = "regex-table\tlookup\theap\t"
+BASELINES = {
+    PIN + "9": "2:26: expected a reason",
+    PIN + "9\t": "2:27: expected a reason",
+    PIN + "some\twhy": "2:25: expected a number",
+    PIN + "9x\twhy": "2:25: expected a number",
+    PIN + "0\twhy": "2:25: expected a number",
+    PIN + "-9\twhy": "2:25: expected a number",
+    PIN + "inf\twhy": "2:25: expected a number",
+    PIN + "nan\twhy": "2:25: expected a number",
+    "regex-table lookup heap 9 why": "2:30: expected a scenario",
+    "regex-table\tlookup": "2:19: expected a scenario",
+}
+
+
+def refused(elsewhere, engine, where):
+    done = subprocess.run(
+        [elsewhere / "build" / "smtpdtest", "leak", "-q", "--engine", engine,
+         "--sessions", "1", elsewhere / SCENARIO], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+        env=dict(os.environ, SMTPDTEST_CI_TARGET=str(TOP / "ci" / "target")))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert f"{elsewhere}/fixtures/{where}" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("line", BASELINES)
+def test_baseline_that_is_none(elsewhere, line):
+    """Before anything is measured, and whichever line it is."""
+    (elsewhere / "fixtures" / "baselines" / CLEAN).write_text(
+        f"# a comment\n{line}\n{PIN}9\twhy\n")
+    refused(elsewhere, "growth", f"baselines/{CLEAN}:{BASELINES[line]}")
+
+
+@pytest.mark.parametrize("line", ["*", "*\tlookup\tf", "*\tlookup\tf\t"])
+def test_known_leak_that_is_none(elsewhere, line):
+    (elsewhere / "fixtures" / "known-leaks").write_text(
+        f"# a comment\n*\tlookup\tf\twhy\n{line}\n")
+    refused(elsewhere, "valgrind", "known-leaks:3:1: ")
