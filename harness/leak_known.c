@@ -11,6 +11,43 @@
 
 enum { TARGET, PROCESS, FUNCTION, WHY, FIELDS };
 
+/* The frame's function is that of n bytes: no ".constprop.0" of the compiler's. */
+static int
+names(const char *frame, const char *function, size_t n)
+{
+	return strncmp(frame, function, n) == 0 &&
+	    strchr(" (.@\n", frame[n]) != NULL;
+}
+
+static const char *
+next_frame(const char *s)
+{
+	s += strcspn(s, "\n");
+	return s + (*s == '\n');
+}
+
+/* Is "f < its caller < ..." how the row came to lose it? */
+static int
+same_way(const char *want, const struct leak_row *r)
+{
+	const char	*s = r->stack;
+	size_t		 n;
+
+	/* what the function has called comes before it */
+	while (*s != '\0' && !names(s, r->function, strlen(r->function)))
+		s = next_frame(s);
+	for (; *s != '\0'; s = next_frame(s)) {
+		n = strcspn(want, " ");
+		if (!names(s, want, n))
+			return 0;
+		want += n;
+		if (*want == '\0')
+			return 1;
+		want += strspn(want, " <");
+	}
+	return 0;
+}
+
 static void
 mark(char *const *field, const struct target *target, struct leak_result *res)
 {
@@ -23,7 +60,7 @@ mark(char *const *field, const struct target *target, struct leak_result *res)
 		r = &res->row[i];
 		if (r->verdict != LEAK_FOUND || r->function == NULL ||
 		    strcmp(r->process, field[PROCESS]) != 0 ||
-		    strcmp(r->function, field[FUNCTION]) != 0)
+		    !same_way(field[FUNCTION], r))
 			continue;
 		r->verdict = LEAK_KNOWN;
 		r->why = xstrdup(field[WHY]);
