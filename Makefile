@@ -51,7 +51,7 @@ all: $(DRIVER)
 
 help:
 	@echo 'make           build the driver, $(DRIVER)'
-	@echo 'make run       run the scenarios [TARGET=a,b] [SCENARIOS=path...] [JOBS=n]'
+	@echo 'make run       run the scenarios [TARGET=a,b] [SCENARIOS=path...] [JOBS=n] [STRICT=1]'
 	@echo 'make check     unit tests, linters, then everything under pytest'
 	@echo 'make bugs      which of the daemon'"'"'s past bugs are caught [ONLY=id,id] [TARGET=a,b] [SEEDS=5]'
 	@echo 'make fuzz      fuzz one target FUZZ=name [TARGET=7.9.0p0] [TIME=60] [ENGINE=libfuzzer|afl]'
@@ -155,7 +155,7 @@ endif
 run: $(DRIVER) certs filters
 	@mkdir -p $(RESULTS)
 	@targets=$$(ci/target --usable '$(TARGET)') || exit; \
-	    $(DRIVER) run -j $(JOBS) $$(printf -- '--target %s ' $$targets) \
+	    $(DRIVER) run -j $(JOBS) $(if $(STRICT),--strict) $$(printf -- '--target %s ' $$targets) \
 	    --junit $(RESULTS)/junit.xml --tap $(RESULTS)/run.tap \
 	    --json $(RESULTS)/run.json $(SCENARIOS)
 

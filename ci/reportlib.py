@@ -193,7 +193,7 @@ def judge(name, outcome):
     if outcome is None:
         return "not run", []
     broken = [k for k in outcome["known"] if name in k["breaks"]]
-    if outcome["verdict"] == "fail":
+    if outcome["verdict"] in ("fail", "warn"):
         return NEW, outcome["failures"]
     if outcome["verdict"] in ("skip", "error"):
         return "not judged", []

@@ -57,6 +57,7 @@ struct options {
 	int		 check;
 	int		 any_host;
 	int		 quiet;
+	int		 strict;	/* no warnings, all fail */
 	char		**paths;
 };
 
@@ -174,6 +175,7 @@ parse_options(struct options *o, int argc, char **argv)
 		{ "quiet",	no_argument, &o->quiet, 1 },
 		{ "keep",	no_argument, &o->keep, 1 },
 		{ "check",	no_argument, &o->check, 1 },
+		{ "strict",	no_argument, &o->strict, 1 },
 		{ "i-run-this-host", no_argument, &o->any_host, 1 },
 		{ NULL, 0, NULL, 0 }
 	};
@@ -303,6 +305,8 @@ repeat_line(const struct run *r, const struct tally *ta,
 		add_arg(&b, "--profile", o->profile);
 	if (o->any_host)
 		buf_addstr(&b, " --i-run-this-host");
+	if (o->strict)
+		buf_addstr(&b, " --strict");
 	if (o->perturb != 0)
 		buf_addf(&b, " --perturb %s", perturb_names(o->perturb));
 	if (o->choices != NULL)
@@ -549,7 +553,7 @@ keep_log(struct run *r, json_t *ev, const struct job *j)
 
 	path = log_path(r, j);
 	choices = xasprintf("%.*s.choices", (int)strlen(path) - 4, path);
-	if (v != V_FAIL && v != V_ERROR && !r->opt.keep) {
+	if (v != V_FAIL && v != V_WARN && v != V_ERROR && !r->opt.keep) {
 		unlink(path);
 		unlink(choices);
 	} else if (make_dirs(path) == -1 || write_log(path, ev) == -1 ||
@@ -608,6 +612,20 @@ add_source(const struct run *r, json_t *ev, const struct job *j)
 	free(text);
 }
 
+/* What only deviates from a SHOULD, or from less, does not fail. */
+static void
+weigh(const struct run *r, json_t *ev, const struct job *j)
+{
+	char	*why;
+
+	if (r->opt.strict || verdict_of(ev) != V_FAIL ||
+	    (why = verdict_warning(r->catalogue, j->sc, ev)) == NULL)
+		return;
+	json_object_set_new(ev, "verdict", json_string(verdicts[V_WARN].name));
+	json_object_set_new(ev, "reason", text_json(why));
+	free(why);
+}
+
 static void
 on_event(void *arg, json_t *ev)
 {
@@ -615,6 +633,7 @@ on_event(void *arg, json_t *ev)
 	const struct job	*j = &r->jobs[jint(ev, "id")];
 
 	if (strcmp(jstr(ev, "event"), "end") == 0) {
+		weigh(r, ev, j);
 		count(r, ev, j);
 		keep_log(r, ev, j);
 		add_source(r, ev, j);
@@ -785,7 +804,7 @@ const struct cmd	cmd_run = {
 	"run",
 	"[-j N] [-q] [--seed N] [--target T]... [--tap F] [--junit F] "
 	"[--json F]\n"
-	"           [--keep] [--check] [--connect HOST:PORT | --filter COMMAND]\n"
+	"           [--keep] [--check] [--strict] [--connect HOST:PORT | --filter COMMAND]\n"
 	"           [--profile F] [--choices F] [--results DIR] [--watchdog S]\n"
 	"           [--perturb LIST] PATH...",
 	"run scenarios, each against a daemon of its own",
@@ -811,11 +830,12 @@ const struct cmd	cmd_run = {
 	"  --perturb LIST    disturb the order of things: delay, segment, cut, "
 	"stop, hold,\n"
 	"                    pct or all, see hunt\n"
+	"  --strict          what deviates only from a SHOULD fails as well\n"
 	"  --keep            keep transcript and log of what passes, too\n"
 	"  --results DIR     where they go (default: build/results)\n"
 	"  --watchdog S      give a scenario up after S seconds without a sign "
 	"of life\n"
 	"  --check           parse the scenarios and stop\n"
-	"exit: 0 as expected, 1 something fell short, 2 usage or set-up, 77 "
-	"skipped\n"
+	"exit: 0 as expected, or with warnings, 1 something fell short, 2 usage or\n"
+	"      set-up, 77 skipped\n"
 };

@@ -13,6 +13,7 @@
 const struct verdict_info	verdicts[VERDICTS] = {
 	[V_PASS]  = { "pass",	"PASS",	 "passed",  "32" },
 	[V_FAIL]  = { "fail",	"FAIL",	 "failed",  "1;31" },
+	[V_WARN]  = { "warn",	"WARN",	 "warned",  "1;33" },
 	[V_KNOWN] = { "known",	"KNOWN", "known",   "33" },
 	[V_SKIP]  = { "skip",	"SKIP",	 "skipped", "36" },
 	[V_ERROR] = { "error",	"ERROR", "errors",  "1;35" },

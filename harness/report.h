@@ -8,7 +8,7 @@
 
 /* What reporters share: how an event reads as text. */
 
-enum verdict { V_PASS, V_FAIL, V_KNOWN, V_SKIP, V_ERROR, VERDICTS };
+enum verdict { V_PASS, V_FAIL, V_WARN, V_KNOWN, V_SKIP, V_ERROR, VERDICTS };
 
 struct verdict_info {
 	const char	*name;		/* as in an "end" event */

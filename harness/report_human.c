@@ -295,7 +295,7 @@ put_verdict(struct human *h, const json_t *ev, enum verdict v)
 	fprintf(h->f, " (%.2f s)",
 	    json_number_value(json_object_get(ev, "seconds")));
 	/* With the details of a failure comes its reason. */
-	if (v != V_FAIL && v != V_ERROR && *report_why(ev) != '\0') {
+	if (v != V_FAIL && v != V_WARN && v != V_ERROR && *report_why(ev) != '\0') {
 		fputs(": ", h->f);
 		put_clean(h->f, report_why(ev));
 	}
@@ -322,7 +322,7 @@ put_details(struct human *h, const json_t *ev)
 static int
 is_news(const struct human *h, enum verdict v)
 {
-	if (v == V_FAIL || v == V_ERROR)
+	if (v == V_FAIL || v == V_WARN || v == V_ERROR)
 		return 1;
 	return !h->quiet && (!h->live || v != V_PASS || h->total == 1);
 }
@@ -337,7 +337,7 @@ human_end(struct human *h, const json_t *ev)
 	if (!is_news(h, v))
 		return;
 	put_verdict(h, ev, v);
-	if (v == V_FAIL || v == V_ERROR)
+	if (v == V_FAIL || v == V_WARN || v == V_ERROR)
 		put_details(h, ev);
 }
 

@@ -98,6 +98,7 @@ static const struct {
 	int		 body;
 } forms[VERDICTS] = {
 	[V_FAIL]  = { "failure",	"fail",		1 },
+	[V_WARN]  = { "skipped",	"warning",	0 },
 	[V_KNOWN] = { "skipped",	"known",	0 },
 	[V_SKIP]  = { "skipped",	"skip",		0 },
 	[V_ERROR] = { "error",		"error",	1 },

@@ -119,6 +119,7 @@ static const struct {
 } forms[VERDICTS] = {
 	[V_PASS]  = { "ok",	NULL,	0 },
 	[V_FAIL]  = { "not ok",	NULL,	1 },
+	[V_WARN]  = { "not ok",	"TODO",	1 },
 	[V_KNOWN] = { "not ok",	"TODO",	1 },
 	[V_SKIP]  = { "ok",	"SKIP",	0 },
 	[V_ERROR] = { "not ok",	NULL,	1 },

@@ -20,7 +20,7 @@ const struct oracle *const oracles[] = {
 	&oracle_clean, &oracle_secret, &oracle_filter, NULL
 };
 
-static int
+int
 known_applies(const struct run *run, const struct known *k)
 {
 	const struct word *w;
@@ -173,6 +173,9 @@ note_failure(struct run *run, const struct pos *pos, const char *actor,
 		json_object_set_new(j, "breaks", about(knowns));
 	else if (run->foreign)
 		json_object_set_new(j, "breaks", about_oracle(run, oracle));
+	/* that nobody came, say, can have many reasons */
+	if (oracle == NULL && knowns == NULL)
+		json_object_set_new(j, "vague", json_true());
 	/* a backtrace is worth its length */
 	json_object_set_new(j, "got", oracle != NULL ?
 	    string(got) : printable(got, strlen(got)));
@@ -187,6 +190,15 @@ note_failure(struct run *run, const struct pos *pos, const char *actor,
 	free(where);
 }
 
+static void
+pins_seen(const struct knowns *knowns)
+{
+	struct known *k;
+
+	STAILQ_FOREACH(k, knowns, entry)
+		k->seen = 1;
+}
+
 int
 run_judge(struct run *run, const struct pos *pos, const char *actor,
     const char *oracle, const struct knowns *knowns, const char *expected,
@@ -194,7 +206,8 @@ run_judge(struct run *run, const struct pos *pos, const char *actor,
 {
 	struct known *k;
 
-	if (knowns != NULL)
+	if (knowns != NULL) {
+		pins_seen(knowns);
 		STAILQ_FOREACH(k, knowns, entry) {
 			if (k->oracle != NULL && (oracle == NULL ||
 			    strcmp(k->oracle, oracle) != 0))
@@ -206,6 +219,7 @@ run_judge(struct run *run, const struct pos *pos, const char *actor,
 				return 1;
 			}
 		}
+	}
 	note_failure(run, pos, actor, oracle, knowns, expected, got, 0);
 	return 0;
 }
@@ -217,6 +231,7 @@ run_conforms(struct run *run, const struct pos *pos, const char *actor,
 	const struct known *k;
 	char *text;
 
+	pins_seen(knowns);
 	STAILQ_FOREACH(k, knowns, entry) {
 		if (!known_applies(run, k))
 			continue;
@@ -227,6 +242,13 @@ run_conforms(struct run *run, const struct pos *pos, const char *actor,
 		free(text);
 		return;
 	}
+}
+
+void
+run_stale(struct run *run, const struct pos *pos, const char *expected,
+    const char *got)
+{
+	note_failure(run, pos, NULL, NULL, NULL, expected, got, 1);
 }
 
 static int

@@ -301,6 +301,18 @@ int	 run_judge(struct run *, const struct pos *, const char *actor,
 /* It conforms: a deviation pinned for this target is then a failure. */
 void	 run_conforms(struct run *, const struct pos *, const char *actor,
 	    const struct knowns *);
+/* Is the deviation pinned for this target? */
+int	 known_applies(const struct run *, const struct known *);
+/* A pin that cannot come true any more: a failure of the scenario's own. */
+void	 run_stale(struct run *, const struct pos *, const char *expected,
+	    const char *got);
+/*
+ * pins.c, at the end of a run that came to it: pins that did not come up are
+ * failures.
+ */
+void	 pins_judge(struct run *);
+/* The scenario is skipped: a pin for this very target, or NULL. */
+const struct known *pins_skipped(const struct run *);
 /* Shorthand for an oracle's objection. */
 int	 oracle_object(struct run *, const struct oracle *, const char *actor,
 	    const char *fmt, ...) __attribute__((format(printf, 4, 5)));

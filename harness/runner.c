@@ -237,6 +237,36 @@ run_needs(struct run *run)
 	return run->foreign ? foreign_needs(run) : NULL;
 }
 
+/* Whatever else the machine has, this target will not get any further? */
+static int
+skipped_always(const struct run *run)
+{
+	const struct word *w;
+
+	STAILQ_FOREACH(w, &run->sc->needs, entry)
+		if (run->target != NULL &&
+		    (w->text[0] == '<' || w->text[0] == '>') &&
+		    !target_matches(run->target, w->text))
+			return 1;
+	return run->not_offered != NULL;
+}
+
+/* A pin for who does not come to it, in the reason of the skip. */
+static void
+tell_pins(struct run *run)
+{
+	const struct known *k;
+	char *why = run->reason;
+
+	if (run->failed || run->verdict == NULL || why == NULL ||
+	    strcmp(run->verdict, "skip") != 0 || !skipped_always(run) ||
+	    (k = pins_skipped(run)) == NULL)
+		return;
+	run->reason = xasprintf("%s; what is pinned for it at %s:%d:%d is "
+	    "never reached", why, k->pos.file, k->pos.line, k->pos.col);
+	free(why);
+}
+
 static int
 write_file(struct run *run, const struct file *f)
 {
@@ -692,24 +722,6 @@ judge_actors(struct run *run)
 			a->role->kind->judge(a);
 }
 
-/* What was pinned for an oracle and did not happen is news as well. */
-static void
-unused_knowns(struct run *run)
-{
-	const struct known *k;
-	struct knowns one;
-	struct known copy;
-
-	STAILQ_FOREACH(k, &run->sc->knowns, entry) {
-		if (k->used)
-			continue;
-		copy = *k;
-		STAILQ_INIT(&one);
-		STAILQ_INSERT_TAIL(&one, &copy, entry);
-		run_conforms(run, &k->pos, NULL, &one);
-	}
-}
-
 static void
 judge_whole(struct run *run)
 {
@@ -735,7 +747,7 @@ judge_whole(struct run *run)
 			ex->kind->check(run, ex);
 	judge_actors(run);
 	finish_oracles(run);
-	unused_knowns(run);
+	pins_judge(run);
 }
 
 static int
@@ -1069,6 +1081,7 @@ runner_main(const struct scenario *sc, const struct run_opts *opts, int fd)
 		end_sessions(&run);
 		event_free(term);
 	}
+	tell_pins(&run);
 	emit_end(&run);
 	if (run.sb != NULL)
 		sandbox_close(run.sb);

@@ -41,6 +41,7 @@ struct known {
 	struct words	 breaks;	/* ids of the catalogue, if told */
 	int		 told;
 	int		 used;
+	int		 seen;		/* what it belongs to was judged */
 };
 STAILQ_HEAD(knowns, known);
 

@@ -60,6 +60,77 @@ verdict_severity(const struct requirement *q)
 	return "note";
 }
 
+/*
+ * Does this failure tell of a deviation, and nothing more?  That a connection
+ * ends or falls silent may have any reason, unless the step says what it is of.
+ */
+static int
+tells(const json_t *f)
+{
+	if (json_is_true(json_object_get(f, "unexpected-pass")) ||
+	    json_is_true(json_object_get(f, "vague")))
+		return 0;
+	if (json_is_array(json_object_get(f, "breaks")))
+		return 1;
+	return *jstr(f, "oracle") == '\0' && *jstr(f, "got") != '<';
+}
+
+/* The ids it is about: those it names, otherwise all that are proven. */
+static json_t *
+blamed(const struct scenario *sc, const json_t *f)
+{
+	json_t		*about = json_object_get(f, "breaks");
+	struct word	*w;
+
+	if (json_is_array(about))
+		return json_incref(about);
+	about = json_array();
+	STAILQ_FOREACH(w, &sc->proves, entry)
+		json_array_append_new(about, json_string(w->text));
+	return about;
+}
+
+/* Add them to the sentence, or return 0 when one is more than a warning. */
+static int
+forgive(struct buf *b, const struct catalogue *c, const json_t *ids)
+{
+	const struct requirement *q;
+	const json_t	*id;
+	size_t		 i;
+
+	json_array_foreach(ids, i, id) {
+		q = catalogue_find(c, json_string_value(id));
+		if (q == NULL || strcmp(verdict_severity(q), "failure") == 0)
+			return 0;
+		if (b->len > 0 && strstr(b->data, q->id) != NULL)
+			continue;
+		buf_addf(b, "%s %s (%s)", b->len > 0 ? "," :
+		    "deviates from no more than", q->id, q->level);
+	}
+	return json_array_size(ids) > 0;
+}
+
+char *
+verdict_warning(const struct catalogue *c, const struct scenario *sc,
+    const json_t *end)
+{
+	const json_t	*f;
+	struct buf	 b = { 0 };
+	json_t		*ids;
+	size_t		 i;
+	int		 ok = 1;
+
+	json_array_foreach(json_object_get(end, "failures"), i, f) {
+		ids = blamed(sc, f);
+		ok = ok && tells(f) && forgive(&b, c, ids);
+		json_decref(ids);
+	}
+	if (ok && b.len > 0)
+		return b.data;
+	buf_free(&b);
+	return NULL;
+}
+
 struct verdicts *
 verdicts_new(const struct catalogue *c, const struct suite *s, size_t ntargets)
 {
@@ -226,6 +297,7 @@ static void (*const adds[VERDICTS])(struct sum *, const struct scenario *,
     const json_t *) = {
 	[V_PASS]  = add_known,
 	[V_FAIL]  = add_failures,
+	[V_WARN]  = add_failures,
 	[V_KNOWN] = add_known,
 	[V_SKIP]  = add_skip,
 	[V_ERROR] = add_error,

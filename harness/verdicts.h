@@ -8,6 +8,7 @@
 
 struct catalogue;
 struct requirement;
+struct scenario;
 struct suite;
 struct verdicts;
 
@@ -16,6 +17,14 @@ extern const char *const	verdict_names[];	/* NULL-terminated */
 
 /* "failure", "warning" or "note": what a deviation from it is. */
 const char	*verdict_severity(const struct requirement *);
+
+/*
+ * Of an "end" event with failures: if all of them are deviations from
+ * requirements whose severity is less than "failure", a sentence that says from
+ * which, to be freed; otherwise NULL.
+ */
+char		*verdict_warning(const struct catalogue *,
+		    const struct scenario *, const json_t *end);
 
 /* The catalogue and the suite have to outlive it. */
 struct verdicts	*verdicts_new(const struct catalogue *, const struct suite *,

@@ -1,7 +1,8 @@
 """Each scenario file is a pytest item for each target.
 
 TARGET names the targets, comma separated; SMTPDTEST the driver.  The driver
-does all the judging, this only hands its words and exit status on.
+does all the judging, this only hands its words and exit status on.  Of these
+daemons all deviations are pinned, so that a warning is a failure here.
 """
 
 import os
@@ -27,7 +28,7 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self):
         done = subprocess.run(
-            [DRIVER, "run", "-j", "1", "--target", self.target,
+            [DRIVER, "run", "-j", "1", "--strict", "--target", self.target,
              str(self.path.relative_to(TOP))],
             cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, errors="replace", check=False)

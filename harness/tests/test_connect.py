@@ -525,6 +525,37 @@ def test_servers(tmp_path):
         'Postfix', 'Exim', 'aiosmtpd')] == ['pass'] * 3
 
 
+@pytest.mark.parametrize('path,says', [
+    ('/tmp', 'expected some of'), ('scenarios/../ci', 'expected some of'),
+    ('scenarios/nowhere.smtp', 'there is no such file')])
+def test_servers_of_other_scenarios(tmp_path, path, says):
+    done = subprocess.run([TOP / 'ci/servers', '--scenarios', path,
+                           '--results', tmp_path / 'out'], cwd=TOP,
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert f'--scenarios {path}: {says}' in done.stderr
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('lines,says', [
+    ([], 'there is no result in'), (['{'], 'Expecting property name'),
+    ([''], 'Expecting value'), (['{"event": "end"}'], 'run --json has written'),
+    (['{"event": "run-start", "targets": [{"name": "a", "version": "1"}]}',
+      '{"event": "end", "target": "a", "path": "/tmp/x.smtp", "name": "x"}'],
+     '/tmp/x.smtp is no scenario of'),
+    (['{"event": "run-start", "targets": [{"name": "a", "version": "1"}]}',
+      '{"event": "end", "target": "a", "path": "scenarios/none.smtp"}'],
+     'scenarios/none.smtp is no scenario of')])
+def test_table_of_nothing(tmp_path, lines, says):
+    if lines:
+        (tmp_path / 'servers').mkdir()
+        (tmp_path / 'servers/opensmtpd.json').write_text('\n'.join(lines) + '\n')
+    done = subprocess.run([TOP / 'ci/server-table', '--results', tmp_path],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith('ci/server-table: ')
+    assert says in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 # --- what is told of them ---------------------------------------------------
 
 @pytest.fixture
