@@ -62,6 +62,7 @@ struct shrink {
 	uint64_t	 errors;	/* runs that could not be made, in a row */
 	char		*reason;
 	uint64_t	 slowest;	/* us until the crash, of the first trials */
+	uint64_t	 played, took;	/* runs so far, and us for all of them */
 	int		 hurry;		/* no longer than that makes likely */
 };
 
@@ -167,6 +168,7 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 			     .watchdog = WATCHDOG };
 	struct scenario	*sc;
 	char		 msg[512], *text = text_of(s);
+	uint64_t	 began;
 
 	s->want = n;
 	s->enough = enough;
@@ -186,7 +188,10 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 		sc->timeout = s->slowest * PATIENCE > LEAST_US ?
 		    s->slowest * PATIENCE : LEAST_US;
 	pool.watchdog += (unsigned int)(sc->timeout / 1000000);
+	began = now_us();
 	s->signo = pool_run(&pool);
+	s->took += now_us() - began;
+	s->played += s->ended;
 	script_free(sc);
 	if (s->errors >= ERRORS_MAX)
 		errx(EX_SETUP, "%llu runs in a row could not be made, the "
@@ -195,10 +200,13 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 	return s->hits;
 }
 
+/* What is left of the time has to do for the rate of the result. */
 static int
 over(const struct shrink *s)
 {
-	return s->signo != 0 || now_us() - s->t0 > s->seconds * 1000000;
+	uint64_t	 rest = s->played == 0 ? 0 : FINAL * s->took / s->played;
+
+	return s->signo != 0 || now_us() - s->t0 + rest > s->seconds * 1000000;
 }
 
 static int
