@@ -22,6 +22,7 @@
 #define TYPE_CNAME	5
 #define TYPE_PTR	12
 #define TTL		60
+#define AFTER_WAIT	2000		/* us, between looks at the point */
 #define HELD		-2	/* no answer yet */
 
 enum rr_type {
@@ -54,6 +55,7 @@ struct rr {
 	int		 pref;
 	const char	*data;
 	uint64_t	 delay;		/* us */
+	const char	*after;		/* a point, or NULL */
 };
 STAILQ_HEAD(rrs, rr);
 
@@ -116,14 +118,30 @@ rr_word(struct parser *p)
 	    "TXT PTR CNAME NXDOMAIN SERVFAIL IGNORE EMPTY", word);
 }
 
-/* NAME TYPE [PREF] [DATA] [delay=TIME] */
+/* delay=TIME or after=POINT */
+static void
+when_parse(struct parser *p, struct rr *rr)
+{
+	struct pos pos = lex_pos(p);
+	const char *word = lex_word(p, "delay=TIME or after=POINT");
+
+	if (strncmp(word, "delay=", 6) == 0)
+		rr->delay = parse_time(p, &pos, word + 6);
+	else if (strncmp(word, "after=", 6) == 0 && word[6] != '\0') {
+		rr->after = word + 6;
+		name_note(p, POINT_AWAIT, rr->after, &pos);
+	} else
+		parse_fail(p, &pos, "unexpected \"%s\": expected delay=TIME, "
+		    "after=POINT or the end of the line", word);
+}
+
+/* NAME TYPE [PREF] [DATA] [delay=TIME | after=POINT] */
 static void
 rr_parse(struct parser *p, struct rrs *rrs)
 {
 	struct rr *rr = arena_alloc(p->arena, sizeof(*rr));
 	struct pos pos;
 	struct in6_addr in6;
-	const char *word;
 
 	rr->name = lex_word(p, "a name or address");
 	rr->type = rr_word(p);
@@ -142,14 +160,8 @@ rr_parse(struct parser *p, struct rrs *rrs)
 			parse_fail(p, &pos, "\"%s\" is no address for %s",
 			    rr->data, rr_types[rr->type].word);
 	}
-	if (!lex_eol(p)) {
-		pos = lex_pos(p);
-		word = lex_word(p, "delay=TIME");
-		if (strncmp(word, "delay=", 6) != 0)
-			parse_fail(p, &pos, "unexpected \"%s\": expected "
-			    "delay=TIME or the end of the line", word);
-		rr->delay = parse_time(p, &pos, word + 6);
-	}
+	if (!lex_eol(p))
+		when_parse(p, rr);
 	STAILQ_INSERT_TAIL(rrs, rr, entry);
 }
 
@@ -164,12 +176,14 @@ zone_parse(struct parser *p, struct rrs *rrs, const char *text,
 	sub.line = pos->line;
 	sub.col0 = pos->col - 1;
 	memcpy(&sub.fail, &p->fail, sizeof(sub.fail));
+	STAILQ_INIT(&sub.refs);
 	for (;;) {
 		lex_skip(&sub, 1);
 		if (sub.p == sub.end)
-			return;
+			break;
 		rr_parse(&sub, rrs);
 	}
+	STAILQ_CONCAT(&p->refs, &sub.refs);
 }
 
 static void
@@ -269,7 +283,7 @@ static void (*const adders[])(struct evdns_server_request *, const char *,
 /* What is to be answered: an rcode, -1 for no answer at all. */
 static int
 dns_answer(const struct rrs *rrs, struct evdns_server_request *q,
-    uint64_t *delay)
+    uint64_t *delay, const char **after)
 {
 	const struct evdns_server_question *qu;
 	const struct rr *rr;
@@ -283,6 +297,8 @@ dns_answer(const struct rrs *rrs, struct evdns_server_request *q,
 			exists = 1;
 			if (rr->delay > *delay)
 				*delay = rr->delay;
+			if (rr->after != NULL)
+				*after = rr->after;
 			if (rr->type == RR_IGNORE)
 				return -1;
 			if (rr_types[rr->type].rcode != 0)
@@ -301,7 +317,19 @@ struct late {
 	struct evdns_server_request *q;
 	struct event	*timer;
 	int		 rcode;
+	struct run	*run;
+	const char	*after;		/* look whether it is reached, or NULL */
 };
+
+static void
+late_wait(struct late *l, uint64_t us)
+{
+	struct timeval tv;
+
+	tv.tv_sec = (time_t)(us / 1000000);
+	tv.tv_usec = (suseconds_t)(us % 1000000);
+	evtimer_add(l->timer, &tv);
+}
 
 static void
 dns_late(int fd, short what, void *arg)
@@ -310,6 +338,10 @@ dns_late(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (l->after != NULL && !run_reached(l->run, l->after)) {
+		late_wait(l, AFTER_WAIT);
+		return;
+	}
 	evdns_server_request_respond(l->q, l->rcode);
 	event_free(l->timer);
 	free(l);
@@ -333,12 +365,15 @@ static void
 dns_query(struct evdns_server_request *q, void *arg)
 {
 	struct dns *d = arg;
-	struct timeval tv;
 	struct late *l;
+	const char *after = NULL;
 	uint64_t delay = 0;
 	int rcode, holds;
 
-	rcode = dns_answer(d->actor->role->arg, q, &delay);
+	rcode = dns_answer(d->actor->role->arg, q, &delay, &after);
+	/* what was said before the point is to be on its way, too */
+	if (after != NULL && delay == 0)
+		delay = AFTER_WAIT;
 	holds = rcode != -1 && delay == 0 &&
 	    perturb_holds(d->actor->run, &actor_dns);
 	dns_trace(d, q, holds ? HELD : rcode);
@@ -358,10 +393,10 @@ dns_query(struct evdns_server_request *q, void *arg)
 		STAILQ_INSERT_TAIL(&d->held, l, entry);
 		return;
 	}
-	l->timer = evtimer_new(d->actor->run->base, dns_late, l);
-	tv.tv_sec = (time_t)(delay / 1000000);
-	tv.tv_usec = (suseconds_t)(delay % 1000000);
-	evtimer_add(l->timer, &tv);
+	l->run = d->actor->run;
+	l->after = after;
+	l->timer = evtimer_new(l->run->base, dns_late, l);
+	late_wait(l, delay);
 }
 
 static int

@@ -183,6 +183,7 @@ session_run(struct session *s)
 			return;
 		}
 		s->phase = s->contacted = 0;
+		s->run->moves++;
 		if (did == DID_STEP)
 			f->cur = STAILQ_NEXT(st, entry);
 	}

@@ -144,6 +144,7 @@ struct session {
 	size_t		 scan;		/* input looked at already */
 	void		*state;		/* of the kind */
 	int		 heard;		/* it was answered, so it was accepted */
+	unsigned long	 moves;		/* of the run, when it began to wait */
 	int		 contacted;	/* the current step was announced */
 	struct disturbance *disturbance; /* perturb.c */
 	struct wire	*wire;		/* filter_wire.c, or NULL */
@@ -251,6 +252,7 @@ struct run {
 	int		 shaking;	/* filters of daemon blocks, not ready yet */
 	uint64_t	 ready_us;	/* sandbox and daemon, wall time */
 	unsigned long	 nsessions, nsessions_done, ncommands, nreplies;
+	unsigned long	 moves;		/* steps made by anybody */
 	unsigned long	 nunheard;	/* clients that were never answered */
 	int		 heard;		/* and one that was */
 	uint64_t	 progress;	/* when told last */

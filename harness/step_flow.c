@@ -43,10 +43,17 @@ await_parse(struct parser *p, struct step *st)
 static enum did
 await_run(struct session *s, struct step *st)
 {
+	if (s->phase == 0) {
+		s->phase = 1;
+		s->moves = s->run->moves;
+	}
 	return run_reached(s->run, st->text) ? DID_STEP : DID_WAIT;
 }
 
-/* Where everybody stands is what one wants to know when nobody moves. */
+/*
+ * As long as anybody makes a step, the point may be reached.  Where everybody
+ * stands is what one wants to know when nobody moves.
+ */
 static enum did
 await_timeout(struct session *s, struct step *st)
 {
@@ -55,6 +62,10 @@ await_timeout(struct session *s, struct step *st)
 	const struct step *at;
 	enum did did;
 
+	if (s->moves != s->run->moves) {
+		s->moves = s->run->moves;
+		return DID_WAIT;
+	}
 	buf_addf(&b, "nobody reached it;");
 	TAILQ_FOREACH(o, &s->run->sessions, entry) {
 		if (o == s || o->over || o->depth == 0 || b.len > 400)

@@ -321,6 +321,7 @@ def test_dns(tmp_path):
     i.example IGNORE
     e.example EMPTY
     d.example A 127.0.0.3 delay=400ms
+    w.example A 127.0.0.4 after=asked
 }
 file /tmp/ask {
 """ + "\n".join("    " + line for line in ASK.splitlines()) + """
@@ -341,6 +342,11 @@ process p {
     run python3 /tmp/ask 0.1 i.example/A d.example/A
     output /^i.example\\/A no answer$/
     output /^d.example\\/A no answer$/
+    run python3 /tmp/ask 0.1 w.example/A
+    output /^w.example\\/A no answer$/
+    <reach asked>
+    run python3 /tmp/ask 5 w.example/A
+    output /^w.example\\/A rcode=0 answers=1 .*7f000004$/
 }
 """
     good(tmp_path, text)
@@ -441,6 +447,26 @@ client b {
     assert result.code == 1
     assert "nobody reached it; " in result.failures()
     assert " waits at line " in result.failures()
+
+
+def test_barrier_that_takes_long(tmp_path):
+    """The time of a step counts from when somebody has last made one."""
+    good(tmp_path, DAEMON + """
+timeout 2s
+client a {
+    S: 220
+    repeat 6 {
+        pause 500ms
+        C: NOOP
+        S: 503 or 250
+    }
+    <reach done>
+}
+client b {
+    S: 220
+    <await done>
+}
+""")
 
 
 @pytest.mark.parametrize("target", TARGETS)
