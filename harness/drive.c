@@ -401,9 +401,25 @@ measure(struct drive *d)
 	if (d->conf->rounds != NULL)
 		d->conf->after(d->conf->arg, d->nrounds++,
 		    drive_proc_pid(d->proc));
-	else if (d->conf->usage && res->nusage < DRIVE_ROUNDS && drive_usage(drive_proc_pid(d->proc),
+	else if (d->conf->usage && res->nusage < nitems(res->usage) &&
+	    drive_usage(drive_proc_pid(d->proc),
 	    &res->usage[res->nusage]) == 0)
 		res->nusage++;
+}
+
+/*
+ * What grew to the end may be a heap that is not collected yet, as Go's are at
+ * first: more rounds tell it from a leak.
+ */
+static void
+go_on(struct drive *d)
+{
+	size_t n = d->res->nusage;
+
+	if (d->conf->usage && d->round > 0 && d->nbegun == d->total &&
+	    n >= DRIVE_ROUNDS && n < DRIVE_LOOKS &&
+	    drive_heap_grows(d->res->usage, n))
+		d->total += d->round;
 }
 
 /* So many may have begun: a round at a time where usage is looked at. */
@@ -473,6 +489,7 @@ quiet(struct drive *d)
 	d->round_began = now;
 	d->quiet_since = 0;
 	measure(d);
+	go_on(d);
 	if (d->nbegun == d->total)
 		finish(d);
 	else

@@ -72,6 +72,7 @@ struct drive_usage {
 };
 
 #define DRIVE_ROUNDS	10
+#define DRIVE_LOOKS	(4 * DRIVE_ROUNDS)	/* as long as something grows */
 
 struct drive_result {
 	char		*error;		/* it could not be started; or NULL */
@@ -92,7 +93,7 @@ struct drive_result {
 	char		*said;		/* the end of its stderr */
 	char		*crash;		/* "SIGSEGV ..." and the backtrace */
 	char		*hang;		/* backtrace of what did not answer */
-	struct drive_usage usage[DRIVE_ROUNDS];
+	struct drive_usage usage[DRIVE_LOOKS];
 	size_t		 nusage;
 	int		 status;	/* wait status; -1: we ended it */
 	int		 gaveup;	/* progress() said so */
@@ -116,6 +117,8 @@ extern const struct drive_hostile drive_hostiles[];
 
 /* 0, or -1 when there is no such process any more. */
 int	 drive_usage(pid_t, struct drive_usage *);
+/* Does its memory, in every one of the last looks? */
+int	 drive_heap_grows(const struct drive_usage *, size_t n);
 /* What grows round by round, in words for the caller to free, or NULL. */
 char	*drive_growth(const struct drive_usage *, size_t n,
 	    unsigned long sessions);

@@ -140,6 +140,12 @@ grows(const struct drive_usage *u, size_t n, size_t off, unsigned long least)
 	    value(&u[n - 1 - GROWTH_ROUNDS], off) >= least;
 }
 
+int
+drive_heap_grows(const struct drive_usage *u, size_t n)
+{
+	return grows(u, n, offsetof(struct drive_usage, rss), GROWTH_RSS);
+}
+
 char *
 drive_growth(const struct drive_usage *u, size_t n, unsigned long sessions)
 {

@@ -17,6 +17,13 @@ smtpd d {
 }
 """
 
+# What most clients say and hear, for client(): a message goes in between.
+HELLO = ["S: 220", "C: EHLO client.example", "S: 250"]
+TRANSACTION = ["C: MAIL FROM:<bob@example.net>", "S: 250",
+               "C: RCPT TO:<alice@mx.example.org>", "S: 250", "C: DATA",
+               "S: 354"]
+QUIT = ["C: QUIT", "S: 221"]
+
 
 class Result:
     def __init__(self, done, events):
@@ -51,6 +58,11 @@ def play(tmp_path, text, *args, target=None, name="case"):
     events = [json.loads(line) for line in log.read_text().splitlines()] \
         if log.exists() else []
     return Result(done, events)
+
+
+def client(*steps, opts=""):
+    return "\n".join([f"client c {opts} {{",
+                      *(f"    {step}" for step in steps), "}\n"])
 
 
 def pair(server, client, server_opts="", client_opts=""):

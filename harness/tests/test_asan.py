@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from driver import play
+from driver import HELLO, QUIT, TRANSACTION, client, play
 
 TARGET = "7.9.0p0+asan"
 
@@ -20,27 +20,9 @@ smtpd d {
     action "keep" maildir
     match from any for any action "keep"
 }
-client c {
-    S: 220
-    C: EHLO client.example
-    S: 250
-    C: STARTTLS
-    S: 220
-    C: <tls>
-    C: EHLO client.example
-    S: 250
-    C: MAIL FROM:<bob@example.net>
-    S: 250
-    C: RCPT TO:<alice@mx.example.org>
-    S: 250
-    C: DATA
-    S: 354
-    message size=500
-    S: 250
-    C: QUIT
-    S: 221
-    <reach sent>
-}
+""" + client(*HELLO, "C: STARTTLS", "S: 220", "C: <tls>", *HELLO[1:],
+             *TRANSACTION, "message size=500", "S: 250", *QUIT,
+             "<reach sent>") + """
 process p {
     <await sent>
     run smtpctl show queue

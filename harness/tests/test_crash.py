@@ -2,27 +2,12 @@
 
 import pytest
 
-from driver import DAEMON, play
+from driver import DAEMON, HELLO, TRANSACTION, client, play
 
-SEND = """
-client c {
-    S: 220
-    C: EHLO client.example
-    S: 250
-    C: MAIL FROM:<bob@example.net>
-    S: 250
-    C: RCPT TO:<alice@mx.example.org>
-    S: 250
-    C: DATA
-    S: 354
-    message size=1K
-    S: 250
-    <reach taken>
-    S: <close>
-}
-expect delivered all
-"""
-PAUSED = SEND.replace("client c {", "client c after=paused {")
+TAKEN = [*HELLO, *TRANSACTION, "message size=1K", "S: 250", "<reach taken>",
+         "S: <close>"]
+SEND = client(*TAKEN) + "expect delivered all\n"
+PAUSED = client(*TAKEN, opts="after=paused") + "expect delivered all\n"
 PAUSE = ["run smtpctl pause mda", "<reach paused>", "<await taken>"]
 
 

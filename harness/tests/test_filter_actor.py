@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from driver import DRIVER, TARGETS, TOP, play
+from driver import (DRIVER, HELLO, QUIT, TARGETS, TOP, TRANSACTION, client,
+                    play)
 
 CONF = """
 smtpd d {
@@ -164,27 +165,9 @@ filter f %s {
 
 
 def test_held_lines_are_released_in_order(tmp_path):
-    result = good(tmp_path, CONF + """
-client c {
-    S: 220
-    C: EHLO client.example
-    S: 250
-    C: MAIL FROM:<bob@example.net>
-    S: 250
-    C: RCPT TO:<alice@mx.example.org>
-    S: 250
-    C: DATA
-    S: 354
-    C: Subject: x
-    C:
-    repeat 9 {
-        C: line $i
-    }
-    C: .
-    S: 250
-    C: QUIT
-    S: 221
-}
+    result = good(tmp_path, CONF + client(
+        *HELLO, *TRANSACTION, "C: Subject: x", "C:",
+        "repeat 9 {\n        C: line $i\n    }", "C: .", "S: 250", *QUIT) + """
 filter f on data-line {
     hold
     D: filter|*|smtp-in|data-line|$sid|$token|line 5

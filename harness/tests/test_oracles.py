@@ -2,7 +2,7 @@
 
 import pytest
 
-from driver import DAEMON, TARGETS, pair, play
+from driver import DAEMON, QUIT, TARGETS, TRANSACTION, client, pair, play
 
 TLS_DAEMON = """
 needs tls
@@ -25,28 +25,13 @@ file /tmp/pidof mode=0755 {
 }
 """
 
-MAIL = """
-client c {
-    S: 220
-    C: EHLO c
-    S: 250
-    C: MAIL FROM:<bob@example.net>
-    S: 250
-    C: RCPT TO:<alice@mx.example.org>
-    S: 250
-    C: DATA
-    S: 354
-    message size=500
-    S: 250
-    C: QUIT
-    S: 221
-    <reach sent>
-}
-"""
+HELLO = ["S: 220", "C: EHLO c", "S: 250"]
+SENT = client(*HELLO, *TRANSACTION, "message size=500", "S: 250", *QUIT,
+              "<reach sent>")
 
 # Runs when alice has her mail, with its file as $f.
 def when_delivered(command):
-    return DAEMON + MAIL + f"""
+    return DAEMON + SENT + f"""
 file /tmp/act mode=0755 {{
     #!/bin/sh
     until f=$(ls -d /home/alice/Maildir/new/*) 2>/dev/null; do sleep 0.02; done
@@ -60,7 +45,6 @@ process p {{
 
 
 EHLO = ["S: 220 bad", "C: EHLO ...", "S: 250-bad", "S: 250 ENHANCEDSTATUSCODES"]
-HELLO = ["S: 220", "C: EHLO c", "S: 250"]
 
 # name: (scenario, oracle, texts of its objection)
 CASES = {
@@ -174,7 +158,7 @@ smtpd d {
     match from any for any action "out"
 }
 timeout 1s
-""" + MAIL, "clean", ["<alice@mx.example.org> is left in the queue"]),
+""" + SENT, "clean", ["<alice@mx.example.org> is left in the queue"]),
     "clean-incoming": (
         DAEMON + "process p { run mkdir /var/spool/smtpd/incoming/deadbeef }",
         "clean", ["1 messages are left in incoming"]),
@@ -194,7 +178,7 @@ smtpd d {
     action "keep" maildir
     match from any for any action "keep"
 }
-""" + MAIL, "clean", ["something is odd"]),
+""" + SENT, "clean", ["something is odd"]),
     "secret-log": (
         TLS_DAEMON + """
 known oracle grammar * "no enhanced code: 535 Authentication failed" "not what this is about"
@@ -232,7 +216,7 @@ def test_oracle_catches(tmp_path, name, target):
 @pytest.mark.parametrize("target", TARGETS)
 def test_oracles_are_silent(tmp_path, target):
     """The same daemon, unharmed: nobody objects."""
-    result = play(tmp_path, DAEMON + PIDOF + MAIL, target=target)
+    result = play(tmp_path, DAEMON + PIDOF + SENT, target=target)
     assert result.code == 0, result.text
     assert result.end["verdict"] == "pass"
     assert result.end["stats"]["arrived"] == 1

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from driver import DRIVER, play
+from driver import DRIVER, HELLO, QUIT, TRANSACTION, client, play
 
 # Lets everything pass, or does what is asked of it wrongly.
 FILTER = """\
@@ -128,21 +128,8 @@ smtpd d %s {
 }
 file /etc/smtpd/filter-same mode=0755 {
 %s}
-client c to=127.0.0.5:25 {
-    S: 220
-    C: EHLO client.example
-    S: 250
-    C: MAIL FROM:<bob@example.net>
-    S: 250
-    C: RCPT TO:<alice@mx.example.org>
-    S: 250
-    C: DATA
-    S: 354
-    message size=1K
-    S: 250
-    C: QUIT
-    S: 221
-}
+""" + client(*HELLO, *TRANSACTION, "message size=1K", "S: 250", *QUIT,
+             opts="to=127.0.0.5:25") + """
 expect delivered 1
 known oracle filter * "/^S39: /" "not what this is about"
 """
