@@ -144,16 +144,33 @@ heard_end(struct session *s, struct step *st)
 	return session_judge(s, st, want_text(w), got);
 }
 
+/*
+ * So long nothing must come.  Where it is pinned that something does, there is
+ * as much time for it as for any reply, or a slow machine would pass for one
+ * that conforms.
+ */
+static uint64_t
+silence(const struct session *s, const struct step *st)
+{
+	const struct run *run = s->run;
+	uint64_t us = want_silence(st->arg);
+	const struct known *k;
+
+	STAILQ_FOREACH(k, &st->knowns, entry)
+		if (known_applies(run, k) && us < run->timeout)
+			return run->timeout;
+	return us;
+}
+
 static enum did
 client_hear(struct session *s, struct step *st)
 {
-	const struct want *w = st->arg;
 	struct reply r;
 	enum did did;
 	size_t n;
 
-	if (s->phase == 0 && want_silence(w) != 0)
-		session_timer(s, want_silence(w));
+	if (s->phase == 0 && want_silence(st->arg) != 0)
+		session_timer(s, silence(s, st));
 	s->phase = 1;
 	n = s->ch->in.len == 0 ? 0 :
 	    reply_parse(s->ch->in.data, s->ch->in.len, &r);

@@ -449,6 +449,17 @@ client b {
     assert " waits at line " in result.failures()
 
 
+def test_pinned_silence_waits(tmp_path):
+    """What is pinned instead of silence may come late."""
+    text = pair(["S: 220 hi", "C: NOOP", "pause 900ms", "S: 250 ok"],
+                ["S: 220", "C: NOOP", "S: <silence 50ms>"])
+    pinned = text.replace("<silence 50ms>", "<silence 50ms>\n"
+                          f'    known {TARGETS[0]} "250 ok" "late"')
+    result = play(tmp_path, pinned)
+    assert result.code == 0 and result.end["verdict"] == "known", result.text
+    assert "unexpected pass" not in result.text
+
+
 def test_barrier_that_takes_long(tmp_path):
     """The time of a step counts from when somebody has last made one."""
     good(tmp_path, DAEMON + """
