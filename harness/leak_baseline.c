@@ -1,4 +1,5 @@
 /* The baselines of "leak": what is known to grow, and by how much. */
+#include <dirent.h>
 #include <err.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include "script.h"
 #include "target.h"
 
-#define DIR	"fixtures/baselines/"
+#define PINS	"fixtures/baselines"
 
 /* A line of the file. */
 struct pin {
@@ -77,18 +78,39 @@ applies(const struct pin *pin, const struct leak_job *job,
 	    strcmp(pin->what, row->what) == 0 && row->low <= pin->limit;
 }
 
-/* The file of the target's version, and its path; NULL: there is none. */
+/* The last version up to this one that has a file, to be freed; or NULL. */
+static char *
+last_version(const char *dir, const char *version)
+{
+	struct dirent	*e;
+	char		*best = NULL;
+	DIR		*d = opendir(dir);
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.' ||
+		    version_cmp(e->d_name, version) > 0 ||
+		    (best != NULL && version_cmp(e->d_name, best) < 0))
+			continue;
+		free(best);
+		best = xstrdup(e->d_name);
+	}
+	if (d != NULL)
+		closedir(d);
+	return best;
+}
+
+/* What is known of the target, and the path of it; NULL: nothing. */
 static char *
 load(const struct leak_job *job, char **path)
 {
-	char	*name, *text = NULL;
+	char	*dir = cli_share(PINS), *name, *text = NULL;
 
 	*path = NULL;
-	if (job->sc == NULL || job->target == NULL)
+	if (dir == NULL || job->sc == NULL || job->target == NULL ||
+	    (name = last_version(dir, job->target->version)) == NULL)
 		return NULL;
-	name = xasprintf(DIR "%s", job->target->version);
-	if ((*path = cli_share(name)) != NULL)
-		text = read_file(*path, NULL, 1 << 20);
+	*path = xasprintf("%s/%s", dir, name);
+	text = read_file(*path, NULL, 1 << 20);
 	free(name);
 	return text;
 }
@@ -116,6 +138,7 @@ look_up(const struct leak_job *job, struct leak_row *row)
 		hit = 1;
 	}
 	free(text);
+	free(path);
 	return hit;
 }
 

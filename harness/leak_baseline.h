@@ -4,10 +4,10 @@
 #include "leak.h"
 
 /*
- * What a clean daemon is known to grow by: fixtures/baselines/VERSION, a line
- * each of scenario, process, what, the most a session, and why, with tabs
- * between.  The scenario is its file's name without the ".smtp", or "*"; "#"
- * begins a comment.
+ * What a clean daemon is known to grow by: fixtures/baselines/VERSION, or that of
+ * the last version before; a line each of scenario, process, what, the most a
+ * session, and why, with tabs between.  The scenario is its file's name without
+ * the ".smtp", or "*"; "#" begins a comment.
  *
  * 1 when the row is within that, which sets its why; 0 when it is not.  Exits 2
  * with file, line and column on a line that is none.

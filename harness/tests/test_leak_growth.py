@@ -170,6 +170,13 @@ def test_baseline_that_is_none(elsewhere, line):
     refused(elsewhere, "growth", f"baselines/{CLEAN}:{BASELINES[line]}")
 
 
+def test_baseline_of_the_version_before(elsewhere):
+    """A tree that is newer than all releases has what the last one has."""
+    for name in ("7.6.0p1", "7.8.0p0", "7.10.0p0"):
+        (elsewhere / "fixtures" / "baselines" / name).write_text(name)
+    refused(elsewhere, "growth", "baselines/7.8.0p0:1:8: expected a scenario")
+
+
 @pytest.mark.parametrize("line", ["*", "*\tlookup\tf", "*\tlookup\tf\t"])
 def test_known_leak_that_is_none(elsewhere, line):
     (elsewhere / "fixtures" / "known-leaks").write_text(
