@@ -21,7 +21,7 @@
 
 #define CONF		"/etc/smtpd.conf"
 #define ACTORS		"/etc/smtpd/actors.conf"
-#define READY_TIMEOUT	30000000	/* us */
+#define READY_TIMEOUT	120000000	/* us */
 #define FILTER_TIME	50000
 #define SLOW_LOOK	100000
 
