@@ -317,6 +317,21 @@ def test_filters(browser):
     assert 0 < len(rows(browser)) < 10
 
 
+def test_each_filter(browser):
+    """Alone, against the catalogue itself."""
+    lines = (TOP / "scenarios" / "requirements.tsv").read_text().splitlines()
+    table = [line.split("\t") for line in lines if line and line[0] != "#"]
+    for name, text, shown in (
+            ("level", "SHOULD", lambda q: q[1] == "SHOULD"),
+            ("level", "MUST NOT", lambda q: q[1] == "MUST NOT"),
+            ("rfc", "3461", lambda q: q[0].startswith("3461-")),
+            ("needs", "TLS", lambda q: "L" in q[3].split()),
+            ("verdict", "not testable", lambda q: len(q) > 6)):
+        choose(browser, name, text)
+        assert rows(browser) == ["r" + q[0] for q in table if shown(q)]
+        find(browser, "#filter button").click()
+
+
 def test_a_verdict_opens(browser):
     from selenium.webdriver.common.keys import Keys
     button = find(browser, "#r1870-004 button[data-target='7.9.0p0']")
