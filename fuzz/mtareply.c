@@ -1072,7 +1072,6 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	};
 	static char name[] = "peer";
 	size_t i;
-	int sp[2];
 
 	env = &conf;
 	strlcpy(conf.sc_hostname, "mx.example.org", sizeof(conf.sc_hostname));
@@ -1091,18 +1090,9 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	p_lka = &mine[0];
 	p_queue = &mine[1];
 	for (i = 0; i < nitems(mine); i++) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sp) ==
-		    -1)
-			err(1, "socketpair");
 		mine[i].handler = told;
 		theirs[i].handler = asked[i];
-		mine[i].name = theirs[i].name = name;
-		mproc_init(&mine[i], sp[0]);
-		mproc_init(&theirs[i], sp[1]);
-		mproc_enable(&mine[i]);
-		mproc_enable(&theirs[i]);
-		warm_mproc(&mine[i]);
-		warm_mproc(&theirs[i]);
+		warm_pair(&mine[i], &theirs[i], name);
 	}
 	fuzz_warm_up("n\n");
 	return (0);

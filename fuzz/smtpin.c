@@ -528,7 +528,6 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	};
 	static char name[] = "peer";
 	size_t i;
-	int sp[2];
 
 	env = &conf;
 	conf.sc_maxsize = 2048;
@@ -540,18 +539,9 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	p_queue = &mine[1];
 	p_control = &mine[2];
 	for (i = 0; i < 3; i++) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sp) ==
-		    -1)
-			err(1, "socketpair");
 		mine[i].handler = answered;
 		theirs[i].handler = asked[i];
-		mine[i].name = theirs[i].name = name;
-		mproc_init(&mine[i], sp[0]);
-		mproc_init(&theirs[i], sp[1]);
-		mproc_enable(&mine[i]);
-		mproc_enable(&theirs[i]);
-		warm_mproc(&mine[i]);
-		warm_mproc(&theirs[i]);
+		warm_pair(&mine[i], &theirs[i], name);
 	}
 	fuzz_warm_up("\n\n");
 	return (0);

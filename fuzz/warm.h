@@ -6,6 +6,10 @@
 #ifndef FUZZ_WARM_H
 #define FUZZ_WARM_H
 
+#include <sys/socket.h>
+
+#include <err.h>
+
 /* The buffer for messages to another process, as large as one can be. */
 static inline void
 warm_mproc(struct mproc *p)
@@ -14,6 +18,26 @@ warm_mproc(struct mproc *p)
 
 	m_create(p, 0, 0, 0, -1);
 	m_add_data(p, most, sizeof(most));
+}
+
+/*
+ * The daemon's end and ours of the way between two of its processes; both have
+ * their handlers already.
+ */
+static inline void
+warm_pair(struct mproc *mine, struct mproc *theirs, char *name)
+{
+	struct mproc *ends[] = { mine, theirs };
+	int i, sp[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sp) == -1)
+		err(1, "socketpair");
+	for (i = 0; i < 2; i++) {
+		ends[i]->name = name;
+		mproc_init(ends[i], sp[i]);
+		mproc_enable(ends[i]);
+		warm_mproc(ends[i]);
+	}
 }
 
 #endif /* FUZZ_WARM_H */
