@@ -13,6 +13,7 @@ import pytest
 from driver import DRIVER, TOP
 
 BUG = "cve-2020-35680-filter-io"
+TARGET = f"7.9.0p0+bug={BUG}"
 SCRIPT = TOP / "kill-scripts" / "cve-2020-35680.smtp"
 GENERIC = TOP / "scenarios" / "hunt" / "data-line.smtp"
 
@@ -34,7 +35,7 @@ def test_a_kill_script_tells_good_from_bad(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "died in 0 of 2 runs" in done.stdout
     done = run("kill", "-n", 4, "--json", tmp_path / "out", "--target",
-               f"7.9.0p0+bug={BUG}", SCRIPT)
+               TARGET, SCRIPT)
     assert done.returncode == 1, done.stdout + done.stderr
     out = json.loads((tmp_path / "out").read_text())
     assert out["died"] >= 3 and out["runs"] == 4
@@ -64,7 +65,7 @@ def test_what_is_wrong_is_said(args, said):
 
 def test_a_hunt_keeps_what_it_finds_once(tmp_path):
     done = run("hunt", "--all", "--time", 8, "--findings", tmp_path,
-               "--strategy", "none", "--target", f"7.9.0p0+bug={BUG}", SCRIPT)
+               "--strategy", "none", "--target", TARGET, SCRIPT)
     assert done.returncode == 1, done.stdout + done.stderr
     found, = (p for p in tmp_path.iterdir() if p.is_dir())
     finding = json.loads((found / "finding.json").read_text())
@@ -90,9 +91,8 @@ client bystander sessions=3 parallel=3 {
     S: 221
 }
 """)
-    target = f"7.9.0p0+bug={BUG}"
     done = run("hunt", "--time", 60, "--findings", finds, "--strategy", "none",
-               "--target", target, script)
+               "--target", TARGET, script)
     assert done.returncode == 1, done.stdout + done.stderr
     found, = (p for p in finds.iterdir() if p.is_dir())
     kill = found / "kill.smtp"
@@ -106,7 +106,7 @@ client bystander sessions=3 parallel=3 {
     text = kill.read_text()
     assert "choose" not in text and "bystander" not in text, text
     assert "client victim" in text and "rest rst victim" in text
-    assert run("kill", "-n", 3, "--target", target, kill).returncode == 1
+    assert run("kill", "-n", 3, "--target", TARGET, kill).returncode == 1
 
 
 def test_a_hunt_that_finds_nothing_says_so(tmp_path):
@@ -165,13 +165,18 @@ def processes(*words):
     return found
 
 
-def test_shrink_goes_on_after_a_kill_at_any_moment(tmp_path):
+@pytest.fixture(name="found")
+def found_fixture(tmp_path):
+    """What a hunt with the kill script leaves, which takes no time."""
     finds = tmp_path / "f"
-    target = f"7.9.0p0+bug={BUG}"
     done = run("hunt", "--time", 120, "--findings", finds, "--strategy",
-               "none", "--target", target, SCRIPT)
+               "none", "--target", TARGET, SCRIPT)
     assert done.returncode == 1, done.stdout + done.stderr
     found, = (p for p in finds.iterdir() if p.is_dir())
+    return found
+
+
+def test_shrink_goes_on_after_a_kill_at_any_moment(found):
     kill = found / "kill.smtp"
     lines = 10 ** 9
     for moment in (0.0, *(random.uniform(0, 2) for _ in range(3)), None):
@@ -191,35 +196,43 @@ def test_shrink_goes_on_after_a_kill_at_any_moment(tmp_path):
             assert run("run", "--check", kill).returncode == 0
             assert kill.read_text().count("\n") <= lines
             lines = kill.read_text().count("\n")
-    assert run("kill", "-n", 5, "--target", target, kill).returncode == 1
+    assert run("kill", "-n", 5, "--target", TARGET, kill).returncode == 1
 
 
-def in_small_disk(where, kilobytes, *args):
-    """Run the driver where there is so much room, and only there."""
+def in_full_disk(where, kilobytes, finding, *args):
+    """
+    Run the driver where no room is left beside a finding, and only there; the
+    last lines it says are what is there then.
+    """
     command = (f"mount -t tmpfs -o size={kilobytes}k none {where} && "
-               f"echo full >{where}/eats && "
+               f"{{ [ -z '{finding}' ] || cp -r '{finding}' {where}/f; }} && "
                f"dd if=/dev/zero of={where}/eats bs=1k 2>/dev/null; "
-               f"{{ [ -z \"$FINDING\" ] || {{ rm {where}/eats; "
-               f"cp -r $FINDING {where}/f; "
-               f"dd if=/dev/zero of={where}/eats bs=1k 2>/dev/null; }}; }}; "
-               f'"$@"; code=$?; ls -A {where} {where}/f 2>/dev/null; '
-               f"exit $code")
-    return ["unshare", "-m", "sh", "-c", command, "sh", DRIVER,
-            *map(str, args)]
-
-
-def test_hunt_says_that_the_disk_is_full(tmp_path):
+               f'"$@"; code=$?; cd {where} && find . -type f; exit $code')
     done = subprocess.run(
-        in_small_disk(tmp_path, 64, "hunt", "--time", 120, "--findings",
-                      tmp_path, "--strategy", "none", "--target",
-                      f"7.9.0p0+bug={BUG}", SCRIPT),
+        ["unshare", "-m", "sh", "-c", command, "sh", DRIVER, *map(str, args)],
         cwd=TOP, text=True, stdin=subprocess.DEVNULL, capture_output=True,
         check=False)
     assert done.returncode == 2, done.stdout + done.stderr
+    return done, {line[2:] for line in done.stdout.splitlines()
+                  if line.startswith("./")} - {"eats"}
+
+
+def test_hunt_says_that_the_disk_is_full(tmp_path):
+    done, left = in_full_disk(
+        tmp_path, 64, "", "hunt", "--time", 120, "--findings", tmp_path,
+        "--strategy", "none", "--target", TARGET, SCRIPT)
     assert "the finding could not be kept: No space left" in done.stderr
     assert "FOUND" not in done.stdout
-    # and nothing of it is left
-    assert [n for n in done.stdout.splitlines()[-3:] if "bug" in n] == []
+    assert not [name for name in left if "bug" in name]
+
+
+def test_shrink_says_that_the_disk_is_full(tmp_path, found):
+    whole = {f"f/{p.name}" for p in found.iterdir()}
+    where = tmp_path / "small"
+    where.mkdir()
+    done, left = in_full_disk(where, 4096, found, "shrink", where / "f")
+    assert "kill.smtp: No space left" in done.stderr
+    assert left == whole
 
 
 def test_a_hunt_in_which_nothing_starts_has_found_nothing(tmp_path):
