@@ -40,6 +40,7 @@
 #define STILL_TIME	500000		/* us, nothing moves in the queue */
 #define LOOK_SHARE	20		/* times as long as it took */
 #define CTL_TIME	5000000		/* us, for smtpctl to answer */
+#define MAP_TIME	60000000	/* us, for makemap on a starved machine */
 #define WAITS_MAX	1000		/* envelopes, not to list a long queue */
 #define MAX_FILTERS	8	/* real ones in a scenario */
 #define GIST_LINES	300		/* of a transcript */
@@ -480,8 +481,7 @@ make_map(struct run *run, const struct file *f)
 		argv[1] = f->path;
 		argv[2] = NULL;
 	}
-	if ((status = procs_command(run, argv, &out, CTL_TIME *
-	    run_slow(run))) != 0)
+	if ((status = procs_command(run, argv, &out, MAP_TIME)) != 0)
 		run_error(run, "%s:%d:%d: makemap of %s failed: %s",
 		    f->pos.file, f->pos.line, f->pos.col, f->path,
 		    out.len == 0 ? "it said nothing" : out.data);
