@@ -579,6 +579,29 @@ def test_readme(table, tmp_path, monkeypatch, capsys):
     assert 'is another scenario' in capsys.readouterr().err
 
 
+def test_table_is_steady(table):
+    """Whoever was faster, and whatever the message was called."""
+    path = 'scenarios/rfc5321/4.1.1.8-help.smtp'
+    lines = (TOP / path).read_text().splitlines()
+    heard = [n for n, text in enumerate(lines, 1) if text.startswith('    S: ')]
+
+    def cell(*got):
+        return table.cell(table.result({
+            'verdict': 'fail', 'known': [], 'failures': [
+                {'where': f'/x/{path}:{line}:5', 'expected': '214', 'got': text}
+                for line, text in got]}))
+
+    first, second = (heard[1], '250 OK id=1xUh9q-0000Ez-2O'), (heard[2], '<fin>')
+    assert cell(first, second) == cell(second, first) == \
+        '`HELP` `250 OK id=…` and 1 more'
+    assert cell((heard[1], '<rst>')) == cell((heard[1], '<fin>')) == \
+        '`HELP` `<close>`'
+    assert cell((heard[1], '250 2.0.0 deadbe12 Message accepted')) == \
+        '`HELP` `250 2.0.0 … Message accepted`'
+    assert cell((heard[1], '250 2.0.0 Ok: queued as 4C048149')) == \
+        '`HELP` `250 2.0.0 Ok: queued as …`'
+
+
 def test_table(table):
     """Who deviates is told with the command and the reply, others are not."""
     path = 'scenarios/rfc5321/4.1.1.8-help.smtp'
