@@ -127,6 +127,20 @@ heard_reply(struct session *s, struct step *st, const struct reply *r)
 	    DID_STEP : did;
 }
 
+/* As long as a filter is not ready smtpd greets nobody, and it ends with it. */
+static int
+blame_filter(struct run *run, int ended)
+{
+	char *text;
+
+	daemon_read_log(run);
+	if (run->heard || (text = filters_bare(run, ended)) == NULL)
+		return 0;
+	run_error(run, "the daemon greets nobody: %s", text);
+	free(text);
+	return 1;
+}
+
 static enum did
 heard_end(struct session *s, struct step *st)
 {
@@ -139,6 +153,8 @@ heard_end(struct session *s, struct step *st)
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 		return DID_STEP;
 	}
+	if (blame_filter(s->run, 1))
+		return DID_FAIL;
 	snprintf(got, sizeof(got), "%s%s%s", end,
 	    s->ch->why[0] == '\0' ? "" : ": ", s->ch->why);
 	return session_judge(s, st, want_text(w), got);
@@ -188,20 +204,6 @@ client_hear(struct session *s, struct step *st)
 	return s->ch->end == END_NONE ? DID_WAIT : heard_end(s, st);
 }
 
-/* As long as a filter is not ready smtpd greets nobody. */
-static int
-blame_filter(struct run *run)
-{
-	char *text;
-
-	daemon_read_log(run);
-	if (run->heard || (text = filters_bare(run, 0)) == NULL)
-		return 0;
-	run_error(run, "the daemon greets nobody: %s", text);
-	free(text);
-	return 1;
-}
-
 static enum did
 client_hear_timeout(struct session *s, struct step *st)
 {
@@ -211,7 +213,7 @@ client_hear_timeout(struct session *s, struct step *st)
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 		return DID_STEP;
 	}
-	if (blame_filter(s->run))
+	if (blame_filter(s->run, 0))
 		return DID_FAIL;
 	return session_judge(s, st, want_text(w),
 	    s->ch->in.len > 0 ? "<half a line, then timeout>" : "<timeout>");

@@ -503,7 +503,9 @@ smtpd_start(struct actor *a)
 			return 0;
 		if (run->failed)
 			return -1;
-		if (!d->exited && port_missing(run) != 0)
+		/* a filter may fail before there is a port to miss */
+		if (!d->exited && !smtpd_hopeless(run) &&
+		    port_missing(run) != 0)
 			run_error(run, "the daemon does not listen on port %d",
 			    port_missing(run));
 		else

@@ -316,6 +316,9 @@ look_for_hung(struct drive *d, uint64_t now)
 {
 	struct dsession *s, *next;
 
+	/* it has crashed, and is going to end */
+	if (drive_stopped(drive_proc_pid(d->proc)))
+		return;
 	filter_judge_time(d->judge, now);
 	TAILQ_FOREACH_SAFE(s, &d->sessions, entry, next) {
 		if (d->eof)

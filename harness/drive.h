@@ -117,6 +117,8 @@ extern const struct drive_hostile drive_hostiles[];
 
 /* 0, or -1 when there is no such process any more. */
 int	 drive_usage(pid_t, struct drive_usage *);
+/* Does who traces it hold it, for a backtrace of its crash? */
+int	 drive_stopped(pid_t);
 /* Does its memory, in every one of the last looks? */
 int	 drive_heap_grows(const struct drive_usage *, size_t n);
 /* What grows round by round, in words for the caller to free, or NULL. */

@@ -105,6 +105,19 @@ drive_usage(pid_t pid, struct drive_usage *u)
 	return 0;
 }
 
+int
+drive_stopped(pid_t pid)
+{
+	char *text;
+	int hit;
+
+	if (pid == 0 || (text = proc_file(pid, "status")) == NULL)
+		return 0;
+	hit = strstr(text, "\nState:\tt") != NULL;
+	free(text);
+	return hit;
+}
+
 static const struct {
 	const char	*what, *unit;
 	size_t		 off;

@@ -26,7 +26,7 @@ for line in sys.stdin:
         print(f"filter-result|{f[5]}|{f[6]}|proceed", flush=True)
 """
 DRIVE = ["drive", "--hostile", "none", "--sessions", "6", "--parallel", "3",
-         "--timeout", "3", "--seed", "1"]
+         "--timeout", "30", "--seed", "1"]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_nothing_changes(filter_, tmp_path):
 def test_a_fault_is_seen(filter_, tmp_path, fault, wanted):
     log = tmp_path / "log"
     # only where an answer is not going to come is it not waited for
-    owed = "1" if "drop" in fault or "truncate" in fault else "30"
+    owed = "4" if "drop" in fault or "truncate" in fault else "30"
     done = run(*DRIVE, "--timeout", owed, "--", DRIVER, "tap", "--log",
                str(log), "--fault", fault, "--", filter_)
     notes = [s for d, s in entries(log) if d == "-"]
