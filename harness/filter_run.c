@@ -23,7 +23,7 @@
 #include "tap.h"
 #include "target.h"
 
-#define OWED		30000000	/* us for an answer of a real filter */
+#define OWED		30000000	/* us for an answer of a real filter, at least */
 #define MAX_TRACE	400	/* lines of each filter in the transcript */
 
 struct seat {
@@ -58,6 +58,13 @@ on_objection(void *arg, const struct filter_objection *o)
 	filter_object(seat->filters->run, seat->name, o->id, o->text, o->got);
 }
 
+/* Where a scenario is patient with its filters, so are their judges. */
+static uint64_t
+owed_within(const struct scenario *sc)
+{
+	return sc->timeout < OWED ? OWED : sc->timeout + 1000000;
+}
+
 /* What comes after another filter is no more what the client said. */
 static void
 on_line(void *arg, const struct filter_line *fl)
@@ -85,7 +92,8 @@ seat_new(struct filters *f, const char *name, unsigned sides)
 {
 	const struct conf_proc *p = filter_conf_find(f->conf, name);
 	static const char *const nowhere = NULL;
-	struct filter_facts facts = { .sides = sides, .owed = OWED };
+	struct filter_facts facts = { .sides = sides,
+	    .owed = owed_within(f->run->sc) };
 	struct seat *seat = xcalloc(1, sizeof(*seat)), *before;
 
 	facts.daemon = f->run->target->version;
@@ -273,8 +281,8 @@ note_untapped(struct run *run, const char *name, const char *why)
 }
 
 /*
- * smtpd starts it in there, and so the relay has to be there as well.  That there
- * is no such directory is for smtpd to say.
+ * smtpd starts it in there, and so the relay has to be there as well.  That
+ * there is no such directory is for smtpd to say.
  */
 static int
 enter_chroot(const struct conf_proc *p)
