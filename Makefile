@@ -159,7 +159,7 @@ run: $(DRIVER) certs filters
 	    --junit $(RESULTS)/junit.xml --tap $(RESULTS)/run.tap \
 	    --json $(RESULTS)/run.json $(SCENARIOS)
 
-bench: $(DRIVER) certs
+bench: $(DRIVER) certs filters
 	ci/bench
 	ci/bench-drive
 

@@ -96,6 +96,18 @@ def test_objections(filter_, tmp_path):
     assert said[0]["got"] == "registered twice: register|filter|smtp-in|ehlo"
 
 
+def test_the_daemon_is_judged_too(filter_, tmp_path):
+    out = tmp_path / "json"
+    done = subprocess.run(
+        [DRIVER, "tap", "--json", str(out), "--", filter_], text=True,
+        input="config|protocol|0.7\nconfig|smtpd-version|7.9.0\n"
+        "config|subsystem|smtp-in\nconfig|ready\n",
+        capture_output=True, timeout=120)
+    ids = [json.loads(line)["id"] for line in out.read_text().splitlines()]
+    assert "S1" in ids and "tap: S1 (" in done.stderr
+    assert not any(i.startswith("F") for i in ids), done.stderr
+
+
 @pytest.mark.parametrize("args, text", [
     (["--fault", "explode", "true"], "unknown fault \"explode\""),
     (["--fault", "drop,when=now", "true"], "unknown \"when\""),
