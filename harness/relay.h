@@ -10,11 +10,11 @@
 #include <string.h>
 
 /*
- * What smtpd starts inside the sandbox, as a filter or a table, is the relay:
- * a small program that this one carries (inside/relay.c).  It passes the descriptors smtpd gave
- * it to the run and from then on only lives, until the run tells it how to end.
- * So the run holds the filter's end of smtpd's own sockets: what is written,
- * and in which pieces, is what smtpd reads.
+ * What smtpd starts inside the sandbox, as a filter or a table, is the relay: a
+ * small program that this one carries (inside/relay.c).  It passes the
+ * descriptors smtpd gave it to the run and from then on only lives, until the
+ * run tells it how to end.  So the run holds the filter's end of smtpd's own
+ * sockets: what is written, and in which pieces, is what smtpd reads.
  *
  *	/run/smtpdtest/relay NAME
  *	/run/smtpdtest/relay -x NAME COMMAND [ARG...]
