@@ -13,8 +13,12 @@
 #include "run.h"
 #include "sandbox.h"
 
-/* The program, which is linked into this one: ld -r -b binary. */
-extern const char _binary_relay_start[], _binary_relay_end[];
+/*
+ * The program, which is linked into this one: ld -r -b binary.  The fuzz targets
+ * of our parsers start nothing and come without.
+ */
+extern const char _binary_relay_start[] __attribute__((weak));
+extern const char _binary_relay_end[] __attribute__((weak));
 
 struct expected {
 	STAILQ_ENTRY(expected) entry;
