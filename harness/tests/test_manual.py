@@ -61,7 +61,8 @@ def test_zone_is_understood(tmp_path, text):
     done = run(tmp_path, f'scenario "zone"\ndns d {{\n{text}}}\n'
                "smtpd s {\n    listen on 127.0.0.1 port 25\n"
                '    action "keep" maildir\n'
-               '    match from any for any action "keep"\n}\n', TARGETS[0])
+               '    match from any for any action "keep"\n}\n'
+               "client c {\n    <reach point>\n}\n", TARGETS[0])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
