@@ -71,8 +71,9 @@ class Rspamd(http.server.BaseHTTPRequestHandler):
     verdicts = itertools.cycle(VERDICTS)
 
     def body(self):
-        """In chunks, if there is any."""
+        """In chunks, or in one piece."""
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             return
         while size := int(self.rfile.readline(), 16):
             self.rfile.read(size + 2)
