@@ -127,20 +127,6 @@ heard_reply(struct session *s, struct step *st, const struct reply *r)
 	    DID_STEP : did;
 }
 
-/* As long as a filter is not ready smtpd greets nobody, and it ends with it. */
-static int
-blame_filter(struct run *run, int ended)
-{
-	char *text;
-
-	daemon_read_log(run);
-	if (run->heard || (text = filters_bare(run, ended)) == NULL)
-		return 0;
-	run_error(run, "the daemon greets nobody: %s", text);
-	free(text);
-	return 1;
-}
-
 static enum did
 heard_end(struct session *s, struct step *st)
 {
@@ -153,7 +139,8 @@ heard_end(struct session *s, struct step *st)
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 		return DID_STEP;
 	}
-	if (blame_filter(s->run, 1))
+	daemon_read_log(s->run);
+	if (filters_blame(s->run, 1))
 		return DID_FAIL;
 	snprintf(got, sizeof(got), "%s%s%s", end,
 	    s->ch->why[0] == '\0' ? "" : ": ", s->ch->why);
@@ -213,7 +200,8 @@ client_hear_timeout(struct session *s, struct step *st)
 		run_conforms(s->run, &st->pos, s->label, &st->knowns);
 		return DID_STEP;
 	}
-	if (blame_filter(s->run, 0))
+	daemon_read_log(s->run);
+	if (filters_blame(s->run, 0))
 		return DID_FAIL;
 	return session_judge(s, st, want_text(w),
 	    s->ch->in.len > 0 ? "<half a line, then timeout>" : "<timeout>");

@@ -66,6 +66,7 @@ run_cmd_begin(struct session *s, struct step *st)
 		run_error(s->run, "%s: cannot run %s", s->label, b->data);
 		return DID_FAIL;
 	}
+	s->run->heard = 1;		/* by somebody that is not ours */
 	procs_wait(s, pid, fds[0]);
 	s->phase = 1;
 	return DID_WAIT;

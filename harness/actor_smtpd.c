@@ -24,6 +24,7 @@
 #define READY_TIMEOUT	120000000	/* us */
 #define FILTER_TIME	50000
 #define SLOW_LOOK	100000
+#define STEADY_LOOK	20000
 
 static void
 smtpd_check(struct parser *p, struct role *r)
@@ -285,6 +286,10 @@ procs_steady(struct daemon *d)
 	struct proc now[MAX_PROCS];
 	int i, n, steady;
 
+	/* two looks at once would see the same, whatever it is about to do */
+	if (now_us() < d->looked + STEADY_LOOK)
+		return 0;
+	d->looked = now_us();
 	n = daemon_procs(now, MAX_PROCS);
 	steady = n > 0 && n == d->nprocs;
 	for (i = 0; i < n; i++) {

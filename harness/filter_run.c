@@ -469,6 +469,18 @@ filters_bare(const struct run *run, int ended)
 	return NULL;
 }
 
+int
+filters_blame(struct run *run, int ended)
+{
+	char *text;
+
+	if (run->heard || (text = filters_bare(run, ended)) == NULL)
+		return 0;
+	run_error(run, "the daemon greets nobody: %s", text);
+	free(text);
+	return 1;
+}
+
 struct filter_judge *
 filters_judge(struct run *run, const char *name)
 {

@@ -34,6 +34,12 @@ char	*filters_broken(struct run *);
  */
 char	*filters_bare(const struct run *, int ended);
 /*
+ * As long as a filter is not ready smtpd greets nobody, and it ends with it: where
+ * nobody was greeted yet, and filters_bare() has something to say, that is why, and
+ * an error of the set-up.  Was it?
+ */
+int	 filters_blame(struct run *, int ended);
+/*
  * A judge for a filter that we are: of smtpd alone.  NULL when there is none to
  * be (waived).  It stays the run's.
  */

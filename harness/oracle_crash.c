@@ -10,6 +10,7 @@
 
 #include "addr.h"
 #include "daemon.h"
+#include "filter_run.h"
 #include "relay.h"
 #include "run.h"
 #include "sandbox.h"
@@ -48,7 +49,9 @@ crash_log(struct run *run, const char *line)
 		return;
 	for (i = 0; last_words[i] != NULL; i++)
 		if (strstr(line, last_words[i]) != NULL) {
-			oracle_object(run, &oracle_crash, "smtpd", "%s", line);
+			if (!filters_blame(run, 1))
+				oracle_object(run, &oracle_crash, "smtpd", "%s",
+				    line);
 			return;
 		}
 }
@@ -139,7 +142,7 @@ crash_event(struct run *run, const struct sandbox_event *ev)
 		free(who);
 	} else if (ev->what == SANDBOX_EXIT && ev->pid == run->daemon.pid &&
 	    run->daemon.ready && !run->daemon.stopping && !run->daemon.down &&
-	    !exit_expected(run))
+	    !exit_expected(run) && !filters_blame(run, 1))
 		object_exit(run, ev->status);
 }
 

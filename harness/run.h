@@ -201,6 +201,7 @@ struct daemon {
 	int		 ready;
 	struct proc	 procs[MAX_PROCS];
 	int		 nprocs;
+	uint64_t	 looked;	/* at them, last */
 	struct sockaddr_storage addr;	/* of a plain listener, family 0: none */
 	socklen_t	 addrlen;
 };
@@ -254,7 +255,7 @@ struct run {
 	unsigned long	 nsessions, nsessions_done, ncommands, nreplies;
 	unsigned long	 moves;		/* steps made by anybody */
 	unsigned long	 nunheard;	/* clients that were never answered */
-	int		 heard;		/* and one that was */
+	int		 heard;		/* and one that may have been */
 	uint64_t	 progress;	/* when told last */
 	uint64_t	 look_again;	/* at what takes long, not before */
 };

@@ -95,18 +95,23 @@ def test_in_a_scenario(tmp_path, case, scenario, before):
     assert reason.endswith(before + says.replace("FILTER", "/etc/smtpd/f"))
 
 
-@pytest.mark.parametrize("case, says", [
-    ("silent", "the daemon greets nobody: f, which has no tap, may not be "
+ENDED = ": f, which has no tap, has ended: leaving"
+
+
+@pytest.mark.parametrize("case, after, says", [
+    ("silent", "", "the daemon greets nobody: f, which has no tap, may not be "
      "ready: waiting"),
     # sooner or later than there is a client
-    ("leaves", ": f, which has no tap, has ended: leaving"),
+    ("leaves", "", ENDED),
+    ("leaves", "sleep .1; ", ENDED),
+    ("leaves", "sleep .5; ", ENDED),
 ])
-def test_without_a_tap(tmp_path, case, says):
+def test_without_a_tap(tmp_path, case, after, says):
     text, mode, _ = FILTERS[case]
     scenario = RUN.replace("smtpd d {", "smtpd d untapped {")
     done = play(tmp_path, scenario % (
         limit(case), f"file /etc/smtpd/f mode={mode:o} {{\n    #!/bin/sh\n"
-        f"    {text}\n}}"))
+        f"    {after}{text}\n}}"))
     assert done.code == 2, done.text
     assert done.end["reason"].endswith(says)
     assert "\n" not in done.end["reason"]
