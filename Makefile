@@ -155,7 +155,7 @@ endif
 run: $(DRIVER) certs filters
 	@mkdir -p $(RESULTS)
 	@targets=$$(ci/target --usable '$(TARGET)') || exit; \
-	    $(DRIVER) run -j $(JOBS) $(if $(STRICT),--strict) $$(printf -- '--target %s ' $$targets) \
+	    $(DRIVER) run $(if $(filter file,$(origin JOBS)),,-j '$(JOBS)') $(if $(STRICT),--strict) $$(printf -- '--target %s ' $$targets) \
 	    --junit $(RESULTS)/junit.xml --tap $(RESULTS)/run.tap \
 	    --json $(RESULTS)/run.json $(SCENARIOS)
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,6 +305,18 @@ cli_connect(const char *hostport, int any, char *errstr, size_t errlen)
 	}
 	free(copy);
 	return ret;
+}
+
+uint64_t
+cli_parallel(uint64_t each)
+{
+	cpu_set_t	 set;
+	uint64_t	 n;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == -1)
+		return each;
+	n = each * (uint64_t)CPU_COUNT(&set);
+	return n < 64 ? n : 64;
 }
 
 void

@@ -392,7 +392,7 @@ hunt_main(int argc, char **argv)
 	int		 ch;
 
 	h.seed = cli_random_seed();
-	h.parallel = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	h.parallel = cli_parallel(2);
 	while ((ch = getopt_long(argc, argv, "j:", longopts, NULL)) != -1) {
 		if (ch == '?')
 			return cmd_usage(&cmd_hunt);

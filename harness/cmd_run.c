@@ -5,7 +5,6 @@
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,16 +102,6 @@ enum {
 	OPT_PROFILE
 };
 
-static uint64_t
-cpus(void)
-{
-	cpu_set_t	 set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) == -1)
-		return 1;
-	return (uint64_t)CPU_COUNT(&set);
-}
-
 static void
 add_spec(struct options *o, const char *spec)
 {
@@ -184,7 +173,6 @@ parse_options(struct options *o, int argc, char **argv)
 
 	memset(o, 0, sizeof(*o));
 	o->seed = cli_random_seed();
-	o->parallel = cpus();
 	o->watchdog = WATCHDOG;
 	argv[0] = name;		/* in getopt's messages */
 	while ((ch = getopt_long(argc, argv, "j:q", longopts, NULL)) != -1) {
@@ -193,6 +181,9 @@ parse_options(struct options *o, int argc, char **argv)
 		else if (set_option(o, ch, optarg) == -1)
 			return -1;
 	}
+	/* a sandbox waits most of its time; a server of others may be slow */
+	if (o->parallel == 0)
+		o->parallel = cli_parallel(o->connect == NULL ? 4 : 1);
 	o->paths = argv + optind;
 	return *o->paths == NULL ? -1 : 0;
 }
@@ -427,7 +418,7 @@ report_start(const struct run *r)
 	    "s:o}", "event", "run-start", "seed", seed,
 	    "time", (json_int_t)time(NULL),
 	    "host", "system", host.sysname, "release", host.release,
-	    "machine", host.machine, "cpus", (json_int_t)cpus(), "jobs", (json_int_t)r->opt.parallel,
+	    "machine", host.machine, "cpus", (json_int_t)cli_parallel(1), "jobs", (json_int_t)r->opt.parallel,
 	    "scenarios", (json_int_t)r->suite.n,
 	    "total", (json_int_t)r->njobs, "targets", a);
 	report(r, ev);
