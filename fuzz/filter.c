@@ -717,7 +717,8 @@ session_action(const char *line)
 	uint64_t id;
 	size_t i;
 
-	if (!isdigit((unsigned char)line[1]) || line[1] == '0')
+	if (line[0] == '\0' || !isdigit((unsigned char)line[1]) ||
+	    line[1] == '0')
 		return;
 	id = line[1] - '0';
 	/* There are no sessions before all filters are ready. */
