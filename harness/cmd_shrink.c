@@ -761,7 +761,7 @@ shrink_main(int argc, char **argv)
 	};
 	int		 ch;
 
-	s.parallel = cli_parallel(1);
+	s.parallel = cli_parallel(4);
 	while ((ch = getopt_long(argc, argv, "j:", longopts, NULL)) != -1) {
 		if (ch == '?')
 			return cmd_usage(&cmd_shrink);
