@@ -308,14 +308,20 @@ cli_connect(const char *hostport, int any, char *errstr, size_t errlen)
 }
 
 uint64_t
-cli_parallel(uint64_t each)
+cli_cpus(void)
 {
 	cpu_set_t	 set;
-	uint64_t	 n;
 
 	if (sched_getaffinity(0, sizeof(set), &set) == -1)
-		return each;
-	n = each * (uint64_t)CPU_COUNT(&set);
+		return 1;
+	return (uint64_t)CPU_COUNT(&set);
+}
+
+uint64_t
+cli_parallel(uint64_t each)
+{
+	uint64_t	 n = each * cli_cpus();
+
 	return n < 64 ? n : 64;
 }
 

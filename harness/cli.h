@@ -27,7 +27,9 @@ char	*cli_results(void);
 /* The program as the user called it, for the line that repeats a run. */
 const char *cli_program(void);
 
-/* So many at once for each processor we may use, 64 at most. */
+/* Processors that we may use. */
+uint64_t cli_cpus(void);
+/* So many at once for each of them, 64 at most. */
 uint64_t cli_parallel(uint64_t each);
 
 /* Decimal, 0x or 0; 0, or -1 when that is not what it is. */

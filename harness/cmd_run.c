@@ -418,7 +418,7 @@ report_start(const struct run *r)
 	    "s:o}", "event", "run-start", "seed", seed,
 	    "time", (json_int_t)time(NULL),
 	    "host", "system", host.sysname, "release", host.release,
-	    "machine", host.machine, "cpus", (json_int_t)cli_parallel(1), "jobs", (json_int_t)r->opt.parallel,
+	    "machine", host.machine, "cpus", (json_int_t)cli_cpus(), "jobs", (json_int_t)r->opt.parallel,
 	    "scenarios", (json_int_t)r->suite.n,
 	    "total", (json_int_t)r->njobs, "targets", a);
 	report(r, ev);
