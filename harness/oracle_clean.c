@@ -166,7 +166,8 @@ gauge_stuck(struct run *run)
 	uint64_t end = now_us() + SETTLE * run_slow(run);
 	char *hit;
 
-	while ((hit = gauge_up(run)) != NULL && now_us() < end) {
+	while ((hit = gauge_up(run)) != NULL && now_us() < end &&
+	    !run->daemon.exited) {
 		free(hit);
 		run_until(run, NULL, 50000);
 	}
@@ -185,7 +186,7 @@ clean_gauges(struct run *run)
 {
 	char *hit = gauge_stuck(run);
 
-	if (hit != NULL)
+	if (hit != NULL && !run->daemon.exited)
 		oracle_object(run, &oracle_clean, "control",
 		    "nothing goes on, but %s", hit);
 	free(hit);
@@ -271,17 +272,25 @@ clean_log(struct run *run)
 }
 
 static void
-clean_finish(struct run *run)
+clean_queue(struct run *run)
 {
-	if (run->daemon.exited)
-		return;
-	clean_descriptors(run);
-	clean_gauges(run);
 	collect_queue(run, queue_left, run);
 	if (!run_until(run, incoming_empty, SETTLE * run_slow(run)))
 		oracle_object(run, &oracle_clean, "queue",
 		    "%d messages are left in incoming", incoming_left(run));
-	clean_log(run);
+}
+
+/* A daemon that is gone, or goes meanwhile, answers nothing: that was its crash. */
+static void
+clean_finish(struct run *run)
+{
+	static void (*const looks[])(struct run *) = {
+		clean_descriptors, clean_gauges, clean_queue, clean_log
+	};
+	size_t i;
+
+	for (i = 0; i < nitems(looks) && !run->daemon.exited; i++)
+		looks[i](run);
 }
 
 const struct oracle oracle_clean = {
