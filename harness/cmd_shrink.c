@@ -6,6 +6,7 @@
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "rate.h"
 #include "report.h"
 #include "script.h"
+#include "shift.h"
 #include "target.h"
 
 #define DEFAULT_TIME	600		/* s */
@@ -31,7 +33,7 @@
 #define HITS		9		/* but a rate that falls is not wanted */
 #define FINAL		20		/* to measure the rate of the result */
 #define PATIENCE	3		/* so much longer than the slowest crash, */
-#define LEAST_US	1000000		/* or this long, a step may take */
+#define LEAST_US	2000000		/* or this long, a run may take */
 #define SEARCH_SHARE	3		/* a third of the time for a surer one */
 #define LINES_MAX	4000
 #define ERRORS_MAX	5		/* in a row: it will not get better */
@@ -59,9 +61,12 @@ struct shrink {
 	uint64_t	 enough;	/* so many hits decide; 0: all are counted */
 	uint64_t	 need;		/* of TRIALS, for a candidate to be kept */
 	json_t		*found;		/* the end of another run of the kind */
+	json_t		*steps;		/* script lines, as the last crash came to */
+	struct steps_made made;		/* the same of the script so far, lines of line[] */
 	uint64_t	 errors;	/* runs that could not be made, in a row */
 	char		*reason;
-	uint64_t	 slowest;	/* us until the crash, of the first trials */
+	uint64_t	 slow;		/* us until the crash, at most, */
+	uint64_t	 slowest;	/* and for the script so far */
 	uint64_t	 played, took;	/* runs so far, and us for all of them */
 	int		 hurry;		/* no longer than that makes likely */
 };
@@ -96,8 +101,17 @@ make_job(struct shrink *s)
 	job->opts.filters = cli_filters();
 	job->opts.catalogue = s->catalogue->path;
 	job->opts.repeat = "";
+	job->opts.steps = 1;
 	job->opts.id = (int)(s->started++ % nitems(s->job));
 	return job;
+}
+
+/* There are enough hits, or so many cannot be had any more. */
+static int
+decided(const struct shrink *s)
+{
+	return s->enough != 0 && (s->hits >= s->enough ||
+	    s->hits + s->want - s->ended < s->enough);
 }
 
 static const struct job *
@@ -107,11 +121,23 @@ next(void *arg)
 
 	if (s->started == s->want || s->errors >= ERRORS_MAX)
 		return NULL;
-	/* nor if so many cannot be had any more */
-	if (s->enough != 0 && (s->hits >= s->enough ||
-	    s->hits + s->want - s->ended < s->enough))
-		return NULL;
-	return make_job(s);
+	return decided(s) ? NULL : make_job(s);
+}
+
+/* So long a run may take, us: who waits for what never comes is not waited for. */
+static uint64_t
+patience(const struct shrink *s)
+{
+	return s->slowest * PATIENCE > LEAST_US ? s->slowest * PATIENCE :
+	    LEAST_US;
+}
+
+static int
+useless(void *arg, uint64_t age)
+{
+	const struct shrink	*s = arg;
+
+	return decided(s) || (s->hurry && age > patience(s));
 }
 
 static void
@@ -123,6 +149,8 @@ on_event(void *arg, json_t *ev)
 	if (strcmp(jstr(ev, "event"), "end") != 0)
 		return;
 	s->ended++;
+	if (json_is_true(json_object_get(ev, "ended")))
+		return;
 	/* one that could not be made is no answer: another in its place */
 	if (verdict_of(ev) == V_ERROR || verdict_of(ev) == V_SKIP) {
 		s->want++;
@@ -135,8 +163,11 @@ on_event(void *arg, json_t *ev)
 	if (finding_signature(ev, &sig) &&
 	    strcmp(sig.data, jstr(s->j, "signature")) == 0) {
 		s->hits++;
-		if (!s->hurry && crash_time(ev) > s->slowest)
-			s->slowest = crash_time(ev);
+		json_decref(s->steps);
+		s->steps = json_incref(json_object_get(json_object_get(ev,
+		    "stats"), "steps"));
+		if (crash_time(ev) > s->slow)
+			s->slow = crash_time(ev);
 	}
 	buf_free(&sig);
 }
@@ -164,7 +195,7 @@ static uint64_t
 trials(struct shrink *s, uint64_t n, uint64_t enough)
 {
 	struct pool	 pool = { .next = next, .event = on_event, .tick = tick,
-			     .arg = s, .parallel = (unsigned int)s->parallel,
+			     .useless = useless, .arg = s, .parallel = (unsigned int)s->parallel,
 			     .watchdog = WATCHDOG };
 	struct scenario	*sc;
 	char		 msg[512], *text = text_of(s);
@@ -172,7 +203,7 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 
 	s->want = n;
 	s->enough = enough;
-	s->started = s->ended = s->hits = 0;
+	s->started = s->ended = s->hits = s->slow = 0;
 	if (s->signo != 0) {
 		free(text);
 		return 0;
@@ -183,10 +214,6 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 	if (sc == NULL)
 		return 0;
 	s->sc = sc;
-	/* whoever waits for what never comes is no reason to wait as well */
-	if (s->hurry && sc->timeout > s->slowest * PATIENCE)
-		sc->timeout = s->slowest * PATIENCE > LEAST_US ?
-		    s->slowest * PATIENCE : LEAST_US;
 	pool.watchdog += (unsigned int)(sc->timeout / 1000000);
 	began = now_us();
 	s->signo = pool_run(&pool);
@@ -309,26 +336,92 @@ is_unit(const struct shrink *s, size_t i, int clients)
 	return !clients;
 }
 
+/* The script crashes: remember how late, and which steps were made until then. */
+static void
+take_steps(struct shrink *s)
+{
+	size_t	 at[LINES_MAX], i, n = 0;
+	json_t	*line;
+
+	s->slowest = s->slow;
+	for (i = 0; i < s->n; i++)
+		if (s->line[i] != NULL)
+			at[n++] = i;
+	s->made.n = 0;
+	s->made.line = xreallocarray(s->made.line,
+	    json_array_size(s->steps) + 1, sizeof(*s->made.line));
+	json_array_foreach(s->steps, i, line)
+		s->made.line[s->made.n++] = at[json_integer_value(line) - 1];
+}
+
+/* What becomes of the steps made, when lines a and following were as saved. */
+static struct part
+part_left(const struct shrink *s, char **saved, size_t a, size_t n)
+{
+	struct part	 part = { .first = 1, .stay = 1, .of = 1 };
+
+	if (s->line[a] == NULL)
+		part = (struct part){ a, a + n - 1, 0, 1 };
+	else if (sscanf(saved[0], " repeat %" SCNu64, &part.of) == 1 &&
+	    sscanf(s->line[a], " repeat %" SCNu64, &part.stay) == 1) {
+		part.first = a + 1;
+		part.last = unit_end(s, a);
+	}
+	return part;
+}
+
+static void
+shift_stops(struct shrink *s, const struct part *part, char **old)
+{
+	size_t	 i;
+	char	*new;
+
+	for (i = 0; i < s->n; i++) {
+		old[i] = NULL;
+		if (part->first > part->last || s->line[i] == NULL ||
+		    (new = shift_stop(s->line[i], &s->made, part)) == NULL)
+			continue;
+		old[i] = s->line[i];
+		s->line[i] = new;
+	}
+}
+
+static void
+put_back(struct shrink *s, size_t i, char *line)
+{
+	if (s->line[i] != line)
+		free(s->line[i]);
+	s->line[i] = line;
+}
+
+/* Does it still crash?  If not, lines a and following are as they were saved. */
 static int
 try(struct shrink *s, char **saved, size_t a, size_t n, const char *what)
 {
-	size_t	 i;
+	struct part	 part = part_left(s, saved, a, n);
+	char		*stops[LINES_MAX];
+	size_t		 i;
+	int		 keep;
 
-	if (trials(s, TRIALS, s->need) >= s->need) {
-		s->kept++;
-		for (i = 0; i < n; i++)
-			if (saved[i] != s->line[a + i])
-				free(saved[i]);
-		save(s);
-		tell(s, what);
-		return 1;
-	}
-	for (i = 0; i < n; i++) {
-		if (s->line[a + i] != saved[i])
-			free(s->line[a + i]);
-		s->line[a + i] = saved[i];
-	}
-	return 0;
+	shift_stops(s, &part, stops);
+	keep = trials(s, TRIALS, s->need) >= s->need;
+	for (i = 0; i < s->n; i++)
+		if (stops[i] != NULL && keep)
+			free(stops[i]);
+		else if (stops[i] != NULL)
+			put_back(s, i, stops[i]);
+	for (i = 0; i < n; i++)
+		if (!keep)
+			put_back(s, a + i, saved[i]);
+		else if (saved[i] != s->line[a + i])
+			free(saved[i]);
+	if (!keep)
+		return 0;
+	s->kept++;
+	take_steps(s);
+	save(s);
+	tell(s, what);
+	return 1;
 }
 
 /* One round over everything that can be left out; how much was. */
@@ -417,7 +510,8 @@ make_smaller(struct shrink *s)
 static void
 tidy(struct shrink *s)
 {
-	size_t	 i, k, end, n = 0;
+	const char	*last = "";
+	size_t		 i, k, end;
 
 	for (i = 0; i < s->n; i++) {
 		if (s->line[i] == NULL || !is_played(s, i) ||
@@ -436,12 +530,11 @@ tidy(struct shrink *s)
 	for (i = 0; i < s->n; i++) {
 		if (s->line[i] == NULL)
 			continue;
-		if (*s->line[i] == '\0' && n > 0 && *s->line[n - 1] == '\0')
-			free(s->line[i]);
+		if (*s->line[i] == '\0' && *last == '\0')
+			put_back(s, i, NULL);
 		else
-			s->line[n++] = s->line[i];
+			last = s->line[i];
 	}
-	s->n = n;
 }
 
 static void
@@ -582,12 +675,22 @@ search_event(void *arg, json_t *ev)
 		s->found = json_incref(ev);
 }
 
+static int
+search_useless(void *arg, uint64_t age)
+{
+	const struct shrink	*s = arg;
+
+	(void)age;
+	return s->found != NULL;
+}
+
 /* One that shows as often as that?  Of several, and in time, the best. */
 static uint64_t
 surer(struct shrink *s, uint64_t hits)
 {
 	struct pool	 pool = { .next = search_next, .event = search_event,
-			     .tick = tick, .arg = s, .watchdog = WATCHDOG,
+			     .tick = tick, .useless = search_useless,
+			     .arg = s, .watchdog = WATCHDOG,
 			     .parallel = (unsigned int)s->parallel };
 	struct scenario	*sc;
 	char		*best = text_of(s), *text;
@@ -615,6 +718,7 @@ surer(struct shrink *s, uint64_t hits)
 			hits = now;
 			free(best);
 			best = text_of(s);
+			take_steps(s);
 			save(s);
 			tell(s, "a surer one");
 		}
@@ -731,7 +835,9 @@ shrink(struct shrink *s)
 	printf("shrinking %s, %zu lines, seen as\n  %s\n", s->finding, size(s),
 	    jstr(s->j, "signature"));
 	fflush(stdout);
-	hits = surer(s, trials(s, TRIALS, 0));
+	hits = trials(s, TRIALS, 0);
+	take_steps(s);
+	hits = surer(s, hits);
 	interrupted(s);
 	if (hits == 0) {
 		warnx("%s: the crash does not show again, nor in other runs; "

@@ -89,6 +89,7 @@ struct perturb {
 	int		 pct;		/* priorities are set */
 	json_t		*states;
 	json_t		*plan;		/* what was done, as a scenario says it */
+	json_t		*steps;		/* the line of each contact, or NULL */
 };
 
 /* What happens to one client. */
@@ -773,6 +774,7 @@ perturb_start(struct run *run)
 		p->mask &= PERTURB_CLIENTS;
 	p->states = json_object();
 	p->plan = json_array();
+	p->steps = run->opts->steps ? json_array() : NULL;
 	p->tick = evtimer_new(run->base, tick, p);
 	evtimer_add(p->tick, &soon);
 	st = p->choices = choice_stream(run->choices, "perturb");
@@ -832,6 +834,8 @@ perturb_end(struct run *run)
 	p->tick = NULL;
 	json_object_set(run->stats, "states", p->states);
 	json_object_set(run->stats, "plan", p->plan);
+	if (p->steps != NULL)
+		json_object_set(run->stats, "steps", p->steps);
 	json_object_set_new(run->stats, "contacts",
 	    json_integer((json_int_t)p->contacts));
 }
@@ -844,6 +848,7 @@ perturb_free(struct run *run)
 	perturb_end(run);
 	json_decref(run->perturb->states);
 	json_decref(run->perturb->plan);
+	json_decref(run->perturb->steps);
 	free(run->perturb);
 	run->perturb = NULL;
 }
@@ -1005,6 +1010,9 @@ perturb_contact(struct session *s)
 	if (p == NULL || d == NULL || p->tick == NULL)
 		return 0;
 	p->contacts++;
+	if (p->steps != NULL)
+		json_array_append_new(p->steps, json_integer((json_int_t)
+		    s->frames[s->depth - 1].cur->pos.line));
 	windows_move(p);
 	pct_change(p);
 	if (p->contacts % 64 == 0)

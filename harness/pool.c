@@ -31,10 +31,12 @@ struct child {
 	pid_t		 pid;
 	int		 fd;
 	struct buf	 in;
+	uint64_t	 began;
 	uint64_t	 alive;		/* the last sign of life */
 	uint64_t	 kill_at;	/* SIGKILL is due; 0 is never */
 	char		*doom;		/* what it did wrong */
 	int		 started;
+	int		 useless;	/* and ended because of that */
 	json_int_t	 done;		/* as its last progress said */
 	json_t		*end;		/* held until it has left */
 };
@@ -362,6 +364,8 @@ settle(struct child *c, int status)
 		json_object_set_new(end, "verdict", json_string("error"));
 		set_text(end, "reason", c->doom);
 	}
+	if (c->useless)
+		json_object_set_new(end, "ended", json_true());
 	return end;
 }
 
@@ -430,7 +434,7 @@ launch(struct state *st)
 			continue;
 		}
 		c->job = job;
-		c->alive = now_us();
+		c->began = c->alive = now_us();
 		st->active++;
 	}
 }
@@ -460,6 +464,22 @@ watch(struct state *st)
 			/* Time for a last word: it knows where it hangs. */
 			child_term(c, 30 * SECOND);
 		}
+	}
+}
+
+static void
+end_useless(struct state *st)
+{
+	const struct pool	*p = st->pool;
+	struct child		*c;
+
+	for (c = st->child; p->useless != NULL &&
+	    c < st->child + p->parallel; c++) {
+		if (c->job == NULL || c->kill_at != 0 ||
+		    !p->useless(p->arg, now_us() - c->began))
+			continue;
+		c->useless = 1;
+		child_term(c, GRACE_US);
 	}
 }
 
@@ -514,6 +534,7 @@ pool_run(const struct pool *p)
 		if (caught)
 			stop(&st);
 		watch(&st);
+		end_useless(&st);
 		p->tick(p->arg);
 	}
 	free(st.child);

@@ -26,6 +26,11 @@ struct pool {
 	/* Every event in turn; of an "end" the caller may add members. */
 	void		(*event)(void *, json_t *);
 	void		(*tick)(void *);	/* a few times a second */
+	/*
+	 * Is what a run, so many us old, will say of no use any more?  Then it
+	 * is ended, and its "end" has "ended": true.  May be NULL.
+	 */
+	int		(*useless)(void *, uint64_t);
 	void		*arg;
 };
 

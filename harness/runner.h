@@ -43,6 +43,7 @@ struct run_opts {
 	unsigned int	 perturb;	/* bits of perturb.h */
 	const struct run_blocks *blocks; /* NULL: once, as it is written */
 	const struct daemon_wrap *wrap;	/* what the daemon is started with, or NULL */
+	int		 steps;		/* also the line of each client's step */
 	int		 told;		/* also the gist of what passes */
 	int		 keep;		/* transcript and log also when it passes */
 	int		 id;		/* of the scenario in this run */
