@@ -422,7 +422,7 @@ const struct cmd	cmd_hunt = {
 	"\n            [--findings DIR] [--all] [--resume] SCENARIO",
 	"run a scenario over and over, disturbed, until an oracle objects",
 	hunt_main,
-	"  -j N              N runs at once (default: as many as processors)\n"
+	"  -j N              N runs at once (default: two for each processor)\n"
 	"  --time S          for so many seconds (default: 60)\n"
 	"  --seed N          of every random decision (default: random, "
 	"printed)\n"

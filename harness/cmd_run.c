@@ -801,7 +801,7 @@ const struct cmd	cmd_run = {
 	"run scenarios, each against a daemon of its own",
 	run_main,
 	"  PATH              a *.smtp file, or a directory of them\n"
-	"  -j N              run N at once (default: as many as processors)\n"
+	"  -j N              run N at once (default: four for each processor)\n"
 	"  -q                say only what falls short\n"
 	"  --target T        test this daemon (default: " DEFAULT_TARGET "); "
 	"may be repeated\n"

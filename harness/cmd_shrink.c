@@ -889,7 +889,7 @@ const struct cmd	cmd_shrink = {
 	"make a kill script of a finding, as small as it gets",
 	shrink_main,
 	"  FINDING           a directory that hunt left\n"
-	"  -j N              N runs at once (default: as many as processors)\n"
+	"  -j N              N runs at once (default: four for each processor)\n"
 	"  --time S          for so many seconds at most (default: 600)\n"
 	"  --resume          go on where it was interrupted\n"
 	"The script is left as kill.smtp in it, whole at any time.\n"
