@@ -10,6 +10,7 @@
 #include "channel.h"
 #include "listener.h"
 #include "parser.h"
+#include "perturb.h"
 
 struct listener {
 	struct actor	*actor;
@@ -51,6 +52,7 @@ listener_readable(int fd, short what, void *arg)
 		    l->actor->role->name, l->n);
 	s->ch = channel_new(s->run->base, conn, 0, session_wake, s);
 	l->accepted(s);
+	perturb_session(s);
 	run_trace(s->run, s, s->label, "--", "<connected>", 11);
 	session_run(s);
 }

@@ -92,8 +92,9 @@ struct perturb {
 	json_t		*steps;		/* the line of each contact, or NULL */
 };
 
-/* What happens to one client. */
+/* What happens to one session; to those that are no client's, only a delay. */
 struct disturbance {
+	int		 client;
 	uint64_t	 step;		/* so many were made */
 	uint64_t	 cut;		/* before this one, 0: never */
 	int		 at_rest;	/* cut when nothing moves any more, instead */
@@ -887,25 +888,32 @@ perturb_session(struct session *s)
 	struct disturbance *d;
 	struct stream *st;
 	char name[128];
+	unsigned int mask;
+	int client;
 
 	if (p == NULL || s->ch == NULL)
 		return;
+	client = s->actor->role->kind == &actor_client;
+	mask = client ? p->mask : p->mask & PERTURB_DELAY;
+	if (!client && mask == 0)
+		return;
 	s->disturbance = d = xcalloc(1, sizeof(*d));
+	d->client = client;
 	snprintf(name, sizeof(name), "perturb/%s/%u", s->actor->role->name,
 	    s->n);
 	st = choice_stream(s->run->choices, name);
-	if (p->mask & PERTURB_CUT && (d->cut = draw_step(st, "cut")) != 0) {
+	if (mask & PERTURB_CUT && (d->cut = draw_step(st, "cut")) != 0) {
 		d->how = choice_draw(st, "how", how);
 		d->at_rest = (int)choice_draw(st, "whether", half);
 		d->part = choice_draw(st, "part", permille);
 	}
-	if (p->mask & PERTURB_DELAY && (d->late = draw_step(st, "late")) != 0)
+	if (mask & PERTURB_DELAY && (d->late = draw_step(st, "late")) != 0)
 		d->delay = choice_scale(st, "delay", us);
-	if (p->mask & PERTURB_SEGMENT)
+	if (mask & PERTURB_SEGMENT)
 		draw_segments(s, st);
-	if (p->mask & PERTURB_PAUSE && choice_draw(st, "whether", half) == 0)
+	if (mask & PERTURB_PAUSE && choice_draw(st, "whether", half) == 0)
 		d->pause = draw_step(st, "pause");
-	if (p->mask & PERTURB_TIMEOUT)
+	if (mask & PERTURB_TIMEOUT)
 		d->silent = draw_step(st, "silent");
 }
 
@@ -977,6 +985,13 @@ perturb_late(struct session *s)
 }
 
 static int
+begin_late(struct session *s)
+{
+	run_trace(s->run, s, s->label, "--", "<late>", 6);
+	return wait_for(s, s->disturbance->delay);
+}
+
+static int
 begin_pause(struct session *s)
 {
 	struct disturbance *d = s->disturbance;
@@ -1009,6 +1024,8 @@ perturb_contact(struct session *s)
 
 	if (p == NULL || d == NULL || p->tick == NULL)
 		return 0;
+	if (!d->client)
+		return ++d->step == d->late ? begin_late(s) : 0;
 	p->contacts++;
 	if (p->steps != NULL)
 		json_array_append_new(p->steps, json_integer((json_int_t)
@@ -1028,5 +1045,5 @@ perturb_contact(struct session *s)
 		return begin_silence(s);
 	if (d->pause == d->step)
 		return begin_pause(s);
-	return d->late == d->step ? wait_for(s, d->delay) : 0;
+	return d->late == d->step ? begin_late(s) : 0;
 }

@@ -20,7 +20,7 @@ struct session;
  * the same.  Time is counted in contacts: the steps of all clients so far.
  */
 enum {
-	PERTURB_DELAY	= 1 << 0,	/* a client's step comes later */
+	PERTURB_DELAY	= 1 << 0,	/* an actor's step comes later */
 	PERTURB_SEGMENT	= 1 << 1,	/* what it says goes in small segments */
 	PERTURB_CUT	= 1 << 2,	/* it ends anywhere: FIN, RST, half-close */
 	PERTURB_STOP	= 1 << 3,	/* processes of the daemon stand still */
@@ -82,12 +82,12 @@ int	 perturb_busy(const struct run *);
 void	 perturb_end(struct run *);
 void	 perturb_free(struct run *);
 
-/* A new client session draws what will happen to it. */
+/* A new session, whose channel is there, draws what will happen to it. */
 void	 perturb_session(struct session *);
 void	 perturb_session_free(struct session *);
 
 /*
- * A client is about to make a step.  1 if it has to wait (its timer is set; its
+ * An actor is about to make a step.  1 if it has to wait (its timer is set; its
  * connection may have been ended), 0 to go on.
  */
 int	 perturb_contact(struct session *);

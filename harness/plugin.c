@@ -243,6 +243,7 @@ inst_new(struct plugin_seat *seat, struct plugin_thread *th)
 		    pl->ninsts);
 	s->state = in;
 	s->ch = pl->ch;
+	perturb_session(s);
 	return in;
 }
 

@@ -106,3 +106,51 @@ def test_each_is_by_itself(tmp_path, one):
     assert all(p.startswith(marks[one]) for p in plan), plan
     if one == "stop":
         assert not any("filters" in p or "dns" in p for p in plan)
+
+
+@pytest.mark.parametrize("seed,who", [("5", ["c", "mx"]), ("13", ["f"])])
+def test_a_step_of_any_actor_comes_late(tmp_path, seed, who):
+    r = play(tmp_path, """needs filters
+
+smtpd d {
+    listen on 127.0.0.1 port 25 filter "f"
+    action "relay" relay host smtp://127.0.0.2
+    match from any for any action "relay"
+}
+filter f on mail-from {
+    D: filter|*|smtp-in|mail-from|$sid|$token|*
+    F: filter-result|$sid|$token|proceed
+}
+server mx listen=127.0.0.2:25 {
+    S: 220 mx.example
+    C: EHLO mx.example.org
+    S: 250 mx.example
+    C: MAIL FROM:...
+    S: 250 ok
+    C: RCPT TO:...
+    S: 250 ok
+    C: DATA
+    S: 354 go
+    receive
+    S: 250 ok
+    C: QUIT
+    S: 221 bye
+}
+client c {
+    S: 220
+    C: EHLO client.example
+    S: 250
+    C: MAIL FROM:<bob@example.net>
+    S: 250
+    C: RCPT TO:<alice@mx.example>
+    S: 250
+    C: DATA
+    S: 354
+    message size=100
+    S: 250
+    C: QUIT
+    S: 221
+}""", "--keep", "--perturb", "delay", "--seed", seed)
+    assert r.code == 0, r.text
+    late = [t["actor"] for t in r.end["transcript"] if t["text"] == "<late>"]
+    assert set(who) <= set(late)
