@@ -32,8 +32,9 @@
 #define TRIALS		10		/* of a candidate: a race does not always show, */
 #define HITS		9		/* but a rate that falls is not wanted */
 #define FINAL		20		/* to measure the rate of the result */
-#define PATIENCE	3		/* so much longer than the slowest crash, */
-#define LEAST_US	2000000		/* or this long, a run may take */
+#define PATIENCE	2		/* so much longer than the slowest crash, */
+#define LEAST_US	1500000		/* or this long, a run may take, */
+#define FIRST_US	5000000		/* before a run of the script has crashed */
 #define SEARCH_SHARE	3		/* a third of the time for a surer one */
 #define LINES_MAX	4000
 #define ERRORS_MAX	5		/* in a row: it will not get better */
@@ -60,6 +61,8 @@ struct shrink {
 	uint64_t	 want, started, ended, hits;
 	uint64_t	 enough;	/* so many hits decide; 0: all are counted */
 	uint64_t	 need;		/* of TRIALS, for a candidate to be kept */
+	uint64_t	 refused[4096];	/* hashes of those that were not */
+	size_t		 nrefused;
 	json_t		*found;		/* the end of another run of the kind */
 	json_t		*steps;		/* script lines, as the last crash came to */
 	struct steps_made made;		/* the same of the script so far, lines of line[] */
@@ -71,7 +74,7 @@ struct shrink {
 	int		 hurry;		/* no longer than that makes likely */
 };
 
-/* When the crash was noticed, in us since the start. */
+/* When the crash was noticed, in us since the start; of an end or a finding. */
 static uint64_t
 crash_time(const json_t *end)
 {
@@ -132,6 +135,14 @@ patience(const struct shrink *s)
 	    LEAST_US;
 }
 
+/* A script made of this run has not been played yet. */
+static void
+expect_crash(struct shrink *s, const json_t *run)
+{
+	s->slowest = crash_time(run) > FIRST_US / PATIENCE ? crash_time(run) :
+	    FIRST_US / PATIENCE;
+}
+
 static int
 useless(void *arg, uint64_t age)
 {
@@ -190,6 +201,18 @@ text_of(const struct shrink *s)
 	return b.data;
 }
 
+/* A round that looks again at what no other has changed need not play it again. */
+static int
+was_refused(const struct shrink *s, uint64_t hash)
+{
+	size_t	 i;
+
+	for (i = 0; i < s->nrefused && i < nitems(s->refused); i++)
+		if (s->refused[i] == hash)
+			return 1;
+	return 0;
+}
+
 /* How often in so many runs; what does not parse does not crash. */
 static uint64_t
 trials(struct shrink *s, uint64_t n, uint64_t enough)
@@ -199,12 +222,12 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 			     .watchdog = WATCHDOG };
 	struct scenario	*sc;
 	char		 msg[512], *text = text_of(s);
-	uint64_t	 began;
+	uint64_t	 began, hash = fnv64(text, strlen(text));
 
 	s->want = n;
 	s->enough = enough;
 	s->started = s->ended = s->hits = s->slow = 0;
-	if (s->signo != 0) {
+	if (s->signo != 0 || (enough != 0 && was_refused(s, hash))) {
 		free(text);
 		return 0;
 	}
@@ -224,6 +247,8 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 		errx(EX_SETUP, "%llu runs in a row could not be made, the "
 		    "last: %s\n\"--resume\" goes on from %s",
 		    (unsigned long long)s->errors, s->reason, s->path);
+	if (s->hits < enough)
+		s->refused[s->nrefused++ % nitems(s->refused)] = hash;
 	return s->hits;
 }
 
@@ -394,6 +419,19 @@ put_back(struct shrink *s, size_t i, char *line)
 	s->line[i] = line;
 }
 
+/* This is the script from now on. */
+static void
+keep(struct shrink *s, const char *what)
+{
+	s->kept++;
+	/* what is surer is to stay as sure */
+	if (s->hits > s->need)
+		s->need = s->hits < HITS ? s->hits : HITS;
+	take_steps(s);
+	save(s);
+	tell(s, what);
+}
+
 /* Does it still crash?  If not, lines a and following are as they were saved. */
 static int
 try(struct shrink *s, char **saved, size_t a, size_t n, const char *what)
@@ -401,27 +439,23 @@ try(struct shrink *s, char **saved, size_t a, size_t n, const char *what)
 	struct part	 part = part_left(s, saved, a, n);
 	char		*stops[LINES_MAX];
 	size_t		 i;
-	int		 keep;
+	int		 good;
 
 	shift_stops(s, &part, stops);
-	keep = trials(s, TRIALS, s->need) >= s->need;
+	good = trials(s, TRIALS, s->need) >= s->need;
 	for (i = 0; i < s->n; i++)
-		if (stops[i] != NULL && keep)
+		if (stops[i] != NULL && good)
 			free(stops[i]);
 		else if (stops[i] != NULL)
 			put_back(s, i, stops[i]);
 	for (i = 0; i < n; i++)
-		if (!keep)
+		if (!good)
 			put_back(s, a + i, saved[i]);
 		else if (saved[i] != s->line[a + i])
 			free(saved[i]);
-	if (!keep)
-		return 0;
-	s->kept++;
-	take_steps(s);
-	save(s);
-	tell(s, what);
-	return 1;
+	if (good)
+		keep(s, what);
+	return good;
 }
 
 /* One round over everything that can be left out; how much was. */
@@ -537,6 +571,59 @@ tidy(struct shrink *s)
 	}
 }
 
+/* --- stops ------------------------------------------------------------------------- */
+
+/*
+ * After how many steps of all clients somebody stops is a matter of who was how
+ * fast.  At rest, or from the beginning, it is always the same.
+ */
+static int
+settle(struct shrink *s, size_t i)
+{
+	static const char *const forms[] = {
+		"rest stop %s", "stop %s after 1"
+	};
+	char		 who[32], *old = s->line[i];
+	size_t		 k;
+
+	if (old == NULL || sscanf(old, "stop %31s after", who) != 1)
+		return 0;
+	for (k = 0; k < nitems(forms) && !over(s); k++) {
+		s->line[i] = xasprintf(forms[k], who);
+		if (strcmp(s->line[i], old) != 0 && trials(s, TRIALS,
+		    s->need < HITS ? 0 : s->need) >= s->need) {
+			free(old);
+			keep(s, "a stop at rest");
+			return 1;
+		}
+		put_back(s, i, old);
+	}
+	return 0;
+}
+
+static size_t
+settle_all(struct shrink *s)
+{
+	size_t	 i, done = 0;
+
+	for (i = 0; i < s->n; i++)
+		done += (size_t)settle(s, i);
+	return done;
+}
+
+/* How often the script crashes, once its stops are as sure as they get. */
+static uint64_t
+steady(struct shrink *s)
+{
+	s->need = trials(s, TRIALS, 0);
+	if (s->need > HITS)
+		s->need = HITS;
+	take_steps(s);
+	if (s->need > 0)
+		settle_all(s);
+	return s->need;
+}
+
 static void
 reduce(struct shrink *s)
 {
@@ -548,6 +635,7 @@ reduce(struct shrink *s)
 			done += leave_out(s, 1, most);
 		for (most = 4; most > 0; most /= 2)
 			done += leave_out(s, 0, most);
+		done += settle_all(s);
 		done += make_smaller(s);
 		tidy(s);
 	} while (done > 0 && !over(s));
@@ -712,19 +800,22 @@ surer(struct shrink *s, uint64_t hits)
 		make_plain(s, fp, json_object_get(json_object_get(s->found,
 		    "stats"), "plan"));
 		fclose(fp);
+		expect_crash(s, s->found);
 		json_decref(s->found);
 		s->found = NULL;
-		if ((now = trials(s, TRIALS, 0)) > hits) {
+		if ((now = steady(s)) > hits) {
 			hits = now;
 			free(best);
 			best = text_of(s);
-			take_steps(s);
 			save(s);
 			tell(s, "a surer one");
 		}
 	}
 	drop_lines(s);
 	take_lines(s, best);
+	trials(s, TRIALS, 0);
+	take_steps(s);
+	save(s);
 	free(best);
 	free(text);
 	script_free(sc);
@@ -748,6 +839,8 @@ prepare(struct shrink *s)
 	s->path = xasprintf("%s/kill.smtp", s->finding);
 	s->seed = cli_random_seed();
 	s->t0 = now_us();
+	s->hurry = 1;
+	expect_crash(s, s->j);
 	/* ended before it was written: there is nothing to go on from */
 	if (!s->resume || (access(s->path, F_OK) == -1 && errno == ENOENT)) {
 		begin(s);
@@ -835,17 +928,15 @@ shrink(struct shrink *s)
 	printf("shrinking %s, %zu lines, seen as\n  %s\n", s->finding, size(s),
 	    jstr(s->j, "signature"));
 	fflush(stdout);
-	hits = trials(s, TRIALS, 0);
-	take_steps(s);
-	hits = surer(s, hits);
+	if ((hits = steady(s)) < HITS)
+		hits = surer(s, hits);
 	interrupted(s);
 	if (hits == 0) {
 		warnx("%s: the crash does not show again, nor in other runs; "
 		    "give it more time on a quieter machine", s->path);
 		return EX_FAIL;
 	}
-	s->need = hits < HITS ? hits : HITS;
-	s->hurry = 1;
+	s->need = hits;
 	reduce(s);
 	s->hurry = 0;
 	if (s->tty)
