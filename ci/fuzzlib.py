@@ -154,16 +154,19 @@ STATUS = re.compile(rb"^#(\d+)\t(\S+) +cov: (\d+) ft: (\d+) corp: (\d+)/\S+"
                     rb".* exec/s: (\d+)", re.M)
 
 
+def limits(name):
+    """libFuzzer's, for that target: words of its command line."""
+    opts = {"max_len": "4096", "timeout": "25", "rss_limit_mb": "2048",
+            **options(name)}
+    return [f"-{k}={v}" for k, v in opts.items()]
+
+
 def libfuzzer(binary, name, work, seconds, corpora, extra=()):
     """Start libFuzzer in work/, which gets crashes; the first corpus grows."""
     work.mkdir(parents=True, exist_ok=True)
-    opts = options(name)
-    opts.setdefault("max_len", "4096")
-    opts.setdefault("timeout", "25")
-    opts.setdefault("rss_limit_mb", "2048")
     command = [binary, f"-max_total_time={max(1, int(seconds))}",
                f"-artifact_prefix={work}/", "-print_final_stats=1",
-               "-reload=1", *(f"-{k}={v}" for k, v in opts.items()), *extra]
+               "-reload=1", *limits(name), *extra]
     if dictionary(name):
         command.append(f"-dict={dictionary(name)}")
     return Job(name, "libfuzzer", [*command, *corpora],

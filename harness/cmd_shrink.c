@@ -29,12 +29,12 @@
 
 #define DEFAULT_TIME	600		/* s */
 #define WATCHDOG	60		/* s */
-#define TRIALS		10		/* of a candidate: a race does not always show, */
-#define HITS		9		/* but a rate that falls is not wanted */
-#define FINAL		20		/* to measure the rate of the result */
+#define TRIALS		10		/* of a candidate: a race does not always show */
+#define FINAL		20		/* to measure the rate of a script */
+#define SURE		18		/* of FINAL: no surer one is looked for */
 #define PATIENCE	2		/* so much longer than the slowest crash, */
 #define LEAST_US	1500000		/* or this long, a run may take, */
-#define FIRST_US	5000000		/* before a run of the script has crashed */
+#define FIRST_US	10000000	/* before a run of the script has crashed */
 #define SEARCH_SHARE	3		/* a third of the time for a surer one */
 #define LINES_MAX	4000
 #define ERRORS_MAX	5		/* in a row: it will not get better */
@@ -64,8 +64,8 @@ struct shrink {
 	uint64_t	 refused[4096];	/* hashes of those that were not */
 	size_t		 nrefused;
 	json_t		*found;		/* the end of another run of the kind */
-	json_t		*steps;		/* script lines, as the last crash came to */
-	struct steps_made made;		/* the same of the script so far, lines of line[] */
+	json_t		*steps;		/* lines of a run that crashed, in order */
+	struct steps_made made;		/* the same for the script so far */
 	uint64_t	 errors;	/* runs that could not be made, in a row */
 	char		*reason;
 	uint64_t	 slow;		/* us until the crash, at most, */
@@ -74,17 +74,12 @@ struct shrink {
 	int		 hurry;		/* no longer than that makes likely */
 };
 
-/* When the crash was noticed, in us since the start; of an end or a finding. */
+/* How long a run with a crash took, in us; of an end or a finding. */
 static uint64_t
 crash_time(const json_t *end)
 {
-	const json_t	*f;
-	size_t		 i;
-
-	json_array_foreach(json_object_get(end, "failures"), i, f)
-		if (*jstr(f, "oracle") != '\0')
-			return (uint64_t)jint(f, "t");
-	return 0;
+	return (uint64_t)(1e6 * json_number_value(json_object_get(end,
+	    "seconds")));
 }
 
 /* --- trials ------------------------------------------------------------------- */
@@ -127,7 +122,7 @@ next(void *arg)
 	return decided(s) ? NULL : make_job(s);
 }
 
-/* So long a run may take, us: who waits for what never comes is not waited for. */
+/* So long a run may take, us: some wait for what never comes. */
 static uint64_t
 patience(const struct shrink *s)
 {
@@ -201,7 +196,7 @@ text_of(const struct shrink *s)
 	return b.data;
 }
 
-/* A round that looks again at what no other has changed need not play it again. */
+/* Another round looks again at what is still as it was. */
 static int
 was_refused(const struct shrink *s, uint64_t hash)
 {
@@ -227,6 +222,8 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 	s->want = n;
 	s->enough = enough;
 	s->started = s->ended = s->hits = s->slow = 0;
+	json_decref(s->steps);
+	s->steps = NULL;
 	if (s->signo != 0 || (enough != 0 && was_refused(s, hash))) {
 		free(text);
 		return 0;
@@ -329,7 +326,7 @@ unit_end(const struct shrink *s, size_t i)
 {
 	const char	*l = s->line[i];
 	int		 in = indent(l);
-	size_t		 k;
+	size_t		 k, end;
 
 	if (l[strlen(l) - 1] == '{') {
 		for (k = i + 1; k < s->n && (s->line[k] == NULL ||
@@ -337,11 +334,16 @@ unit_end(const struct shrink *s, size_t i)
 			;
 		return k < s->n ? k : i;
 	}
-	for (k = i; strncmp(l + in, "C: ", 3) == 0 && k + 1 < s->n &&
-	    indent(s->line[k + 1]) == in &&
-	    strncmp(s->line[k + 1] + in, "S: ", 3) == 0; k++)
-		;
-	return k;
+	end = i;
+	for (k = i + 1; strncmp(l + in, "C: ", 3) == 0 && k < s->n; k++) {
+		if (s->line[k] == NULL)
+			continue;
+		if (indent(s->line[k]) != in ||
+		    strncmp(s->line[k] + in, "S: ", 3) != 0)
+			break;
+		end = k;
+	}
+	return end;
 }
 
 /* Can this be left out at all, in the round that looks at clients or lines? */
@@ -361,18 +363,23 @@ is_unit(const struct shrink *s, size_t i, int clients)
 	return !clients;
 }
 
-/* The script crashes: remember how late, and which steps were made until then. */
+/*
+ * The script crashes: remember how late, and which steps were made until then.
+ * Those that decided were the first to crash, so not at once.
+ */
 static void
 take_steps(struct shrink *s)
 {
 	size_t	 at[LINES_MAX], i, n = 0;
 	json_t	*line;
 
-	s->slowest = s->slow;
+	s->made.n = 0;
+	if (s->hits == 0)
+		return;
+	s->slowest = s->slow > s->slowest / 2 ? s->slow : s->slowest / 2;
 	for (i = 0; i < s->n; i++)
 		if (s->line[i] != NULL)
 			at[n++] = i;
-	s->made.n = 0;
 	s->made.line = xreallocarray(s->made.line,
 	    json_array_size(s->steps) + 1, sizeof(*s->made.line));
 	json_array_foreach(s->steps, i, line)
@@ -424,9 +431,6 @@ static void
 keep(struct shrink *s, const char *what)
 {
 	s->kept++;
-	/* what is surer is to stay as sure */
-	if (s->hits > s->need)
-		s->need = s->hits < HITS ? s->hits : HITS;
 	take_steps(s);
 	save(s);
 	tell(s, what);
@@ -540,27 +544,41 @@ make_smaller(struct shrink *s)
 	return done;
 }
 
-/* One turn needs no repeat, and what is gone no empty lines. */
+/* One turn needs no repeat; whose own two steps are gone then. */
+static void
+unwrap(struct shrink *s, size_t i)
+{
+	const struct part	 part = { i, i, 0, 1 };
+	char			*old[LINES_MAX];
+	size_t			 k, n = 0, end = unit_end(s, i);
+
+	shift_stops(s, &part, old);
+	for (k = 0; k < s->n; k++)
+		free(old[k]);
+	for (k = 0; k < s->made.n; k++)
+		if (s->made.line[k] != i)
+			s->made.line[n++] = s->made.line[k];
+	s->made.n = n;
+	for (k = i + 1; k < end; k++)
+		if (indent(s->line[k]) >= 4)
+			memmove(s->line[k], s->line[k] + 4,
+			    strlen(s->line[k]) - 3);
+	put_back(s, i, NULL);
+	put_back(s, end, NULL);
+}
+
+/* What is gone needs no empty lines either. */
 static void
 tidy(struct shrink *s)
 {
 	const char	*last = "";
-	size_t		 i, k, end;
+	size_t		 i;
 
-	for (i = 0; i < s->n; i++) {
-		if (s->line[i] == NULL || !is_played(s, i) ||
+	for (i = 0; i < s->n; i++)
+		if (s->line[i] != NULL && is_played(s, i) &&
 		    strcmp(s->line[i] + strspn(s->line[i], " "),
-		    "repeat 1 {") != 0)
-			continue;
-		end = unit_end(s, i);
-		for (k = i + 1; k < end; k++)
-			if (indent(s->line[k]) >= 4)
-				memmove(s->line[k], s->line[k] + 4,
-				    strlen(s->line[k]) - 3);
-		free(s->line[i]);
-		free(s->line[end]);
-		s->line[i] = s->line[end] = NULL;
-	}
+		    "repeat 1 {") == 0)
+			unwrap(s, i);
 	for (i = 0; i < s->n; i++) {
 		if (s->line[i] == NULL)
 			continue;
@@ -590,10 +608,11 @@ settle(struct shrink *s, size_t i)
 		return 0;
 	for (k = 0; k < nitems(forms) && !over(s); k++) {
 		s->line[i] = xasprintf(forms[k], who);
-		if (strcmp(s->line[i], old) != 0 && trials(s, TRIALS,
-		    s->need < HITS ? 0 : s->need) >= s->need) {
+		if (strcmp(s->line[i], old) != 0 &&
+		    trials(s, TRIALS, s->need) >= s->need) {
 			free(old);
-			keep(s, "a stop at rest");
+			s->kept++;
+			take_steps(s);
 			return 1;
 		}
 		put_back(s, i, old);
@@ -611,17 +630,27 @@ settle_all(struct shrink *s)
 	return done;
 }
 
-/* How often the script crashes, once its stops are as sure as they get. */
+/*
+ * How often in FINAL runs.  What is kept has to crash about as often in TRIALS:
+ * one hit less, or chance would refuse half of those that are as good.
+ */
 static uint64_t
-steady(struct shrink *s)
+measure(struct shrink *s)
 {
-	s->need = trials(s, TRIALS, 0);
-	if (s->need > HITS)
-		s->need = HITS;
+	uint64_t	 hits = trials(s, FINAL, 0);
+
 	take_steps(s);
-	if (s->need > 0)
-		settle_all(s);
-	return s->need;
+	s->need = hits > FINAL / TRIALS ? (hits - 1) * TRIALS / FINAL : 1;
+	return hits;
+}
+
+/* The same once its stops are as sure as they get, if it is worth that. */
+static uint64_t
+steady(struct shrink *s, uint64_t least)
+{
+	uint64_t	 hits = measure(s);
+
+	return hits > least && settle_all(s) > 0 ? measure(s) : hits;
 }
 
 static void
@@ -638,6 +667,7 @@ reduce(struct shrink *s)
 		done += settle_all(s);
 		done += make_smaller(s);
 		tidy(s);
+		save(s);
 	} while (done > 0 && !over(s));
 }
 
@@ -783,11 +813,11 @@ surer(struct shrink *s, uint64_t hits)
 	struct scenario	*sc;
 	char		*best = text_of(s), *text;
 	const char	*choices;
-	uint64_t	 now;
+	uint64_t	 now, slowest = s->slowest;
 	FILE		*fp;
 
 	sc = original(s, &text);
-	while (hits < HITS && s->signo == 0) {
+	while (hits < SURE && s->signo == 0) {
 		s->sc = sc;
 		s->started = 0;
 		s->signo = pool_run(&pool);
@@ -803,8 +833,12 @@ surer(struct shrink *s, uint64_t hits)
 		expect_crash(s, s->found);
 		json_decref(s->found);
 		s->found = NULL;
-		if ((now = steady(s)) > hits) {
+		/* not worth the time of more runs? */
+		if (trials(s, TRIALS, 0) * FINAL / TRIALS < hits)
+			continue;
+		if ((now = steady(s, hits)) > hits) {
 			hits = now;
+			slowest = s->slowest;
 			free(best);
 			best = text_of(s);
 			save(s);
@@ -813,8 +847,9 @@ surer(struct shrink *s, uint64_t hits)
 	}
 	drop_lines(s);
 	take_lines(s, best);
-	trials(s, TRIALS, 0);
-	take_steps(s);
+	s->slowest = slowest;
+	if (hits > 0)
+		measure(s);
 	save(s);
 	free(best);
 	free(text);
@@ -928,7 +963,7 @@ shrink(struct shrink *s)
 	printf("shrinking %s, %zu lines, seen as\n  %s\n", s->finding, size(s),
 	    jstr(s->j, "signature"));
 	fflush(stdout);
-	if ((hits = steady(s)) < HITS)
+	if ((hits = steady(s, 0)) < SURE)
 		hits = surer(s, hits);
 	interrupted(s);
 	if (hits == 0) {
@@ -936,7 +971,6 @@ shrink(struct shrink *s)
 		    "give it more time on a quieter machine", s->path);
 		return EX_FAIL;
 	}
-	s->need = hits;
 	reduce(s);
 	s->hurry = 0;
 	if (s->tty)

@@ -854,9 +854,9 @@ perturb_free(struct run *run)
 	run->perturb = NULL;
 }
 
-/* --- a client ------------------------------------------------------------------ */
+/* --- a session ------------------------------------------------------------------ */
 
-/* Half of the clients are left alone. */
+/* Half of them are left alone. */
 static uint64_t
 draw_step(struct stream *st, const char *label)
 {

@@ -76,21 +76,36 @@ def test_a_hunt_keeps_what_it_finds_once(tmp_path):
     assert (found / "choices").exists()
 
 
-def test_a_finding_shrinks_to_a_kill_script(tmp_path):
-    """What does not matter is left out; what is left still kills."""
-    finds = tmp_path / "f"
-    script = tmp_path / "long.smtp"
-    script.write_text(SCRIPT.read_text() + """
-client bystander sessions=3 parallel=3 {
+def with_bystander():
+    """Lookup stops after so many steps that without the bystander it never does."""
+    text = SCRIPT.read_text()
+    for old, new in (("rest stop lookup\nrest reach noise\n",
+                      "stop lookup after 400\n"), ("    <await noise>\n", ""),
+                     (" sessions=4 parallel=4", ""), ("repeat 150", "repeat 200")):
+        assert old in text
+        text = text.replace(old, new)
+    return text + """
+client bystander {
     S: 220
     choose { C: NOOP
              S: 250 }
     or { C: HELP
          S: 214 }
+    repeat 300 {
+        C: NOOP
+        S: 250
+    }
     C: QUIT
     S: 221
 }
-""")
+"""
+
+
+def test_a_finding_shrinks_to_a_kill_script(tmp_path):
+    """What does not matter is left out; what is left still kills."""
+    finds = tmp_path / "f"
+    script = tmp_path / "long.smtp"
+    script.write_text(with_bystander())
     done = run("hunt", "--time", 60, "--findings", finds, "--strategy", "none",
                "--target", TARGET, script)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -106,6 +121,7 @@ client bystander sessions=3 parallel=3 {
     text = kill.read_text()
     assert "choose" not in text and "bystander" not in text, text
     assert "client victim" in text and "rest rst victim" in text
+    assert int(re.search("^stop lookup after (.*)", text, re.M)[1]) < 300
     assert run("kill", "-n", 3, "--target", TARGET, kill).returncode == 1
 
 
