@@ -30,6 +30,7 @@
 #define DEFAULT_TIME	600		/* s */
 #define WATCHDOG	60		/* s */
 #define TRIALS		10		/* of a candidate: a race does not always show */
+#define STRAIGHT	5		/* hits and no miss: as telling as 9 of 10 */
 #define FINAL		20		/* to measure the rate of a script */
 #define SURE		18		/* of FINAL: no surer one is looked for */
 #define PATIENCE	2		/* so much longer than the slowest crash, */
@@ -119,6 +120,9 @@ next(void *arg)
 
 	if (s->started == s->want || s->errors >= ERRORS_MAX)
 		return NULL;
+	/* nor more at first than may decide */
+	if (s->enough != 0 && s->hits == s->ended && s->started >= STRAIGHT)
+		return NULL;
 	return decided(s) ? NULL : make_job(s);
 }
 
@@ -169,6 +173,9 @@ on_event(void *arg, json_t *ev)
 	if (finding_signature(ev, &sig) &&
 	    strcmp(sig.data, jstr(s->j, "signature")) == 0) {
 		s->hits++;
+		if (s->hits == STRAIGHT && s->ended == STRAIGHT &&
+		    s->enough > STRAIGHT)
+			s->enough = STRAIGHT;
 		json_decref(s->steps);
 		s->steps = json_incref(json_object_get(json_object_get(ev,
 		    "stats"), "steps"));
@@ -213,7 +220,8 @@ static uint64_t
 trials(struct shrink *s, uint64_t n, uint64_t enough)
 {
 	struct pool	 pool = { .next = next, .event = on_event, .tick = tick,
-			     .useless = useless, .arg = s, .parallel = (unsigned int)s->parallel,
+			     .useless = useless, .arg = s,
+			     .parallel = (unsigned int)s->parallel,
 			     .watchdog = WATCHDOG };
 	struct scenario	*sc;
 	char		 msg[512], *text = text_of(s);
@@ -244,9 +252,17 @@ trials(struct shrink *s, uint64_t n, uint64_t enough)
 		errx(EX_SETUP, "%llu runs in a row could not be made, the "
 		    "last: %s\n\"--resume\" goes on from %s",
 		    (unsigned long long)s->errors, s->reason, s->path);
-	if (s->hits < enough)
+	if (s->hits < s->enough)
 		s->refused[s->nrefused++ % nitems(s->refused)] = hash;
 	return s->hits;
+}
+
+/* Is the script as it is now as good as what it was made of? */
+static int
+good(struct shrink *s)
+{
+	trials(s, TRIALS, s->need);
+	return s->hits >= s->enough;
 }
 
 /* What is left of the time has to do for the rate of the result. */
@@ -443,23 +459,23 @@ try(struct shrink *s, char **saved, size_t a, size_t n, const char *what)
 	struct part	 part = part_left(s, saved, a, n);
 	char		*stops[LINES_MAX];
 	size_t		 i;
-	int		 good;
+	int		 kept;
 
 	shift_stops(s, &part, stops);
-	good = trials(s, TRIALS, s->need) >= s->need;
+	kept = good(s);
 	for (i = 0; i < s->n; i++)
-		if (stops[i] != NULL && good)
+		if (stops[i] != NULL && kept)
 			free(stops[i]);
 		else if (stops[i] != NULL)
 			put_back(s, i, stops[i]);
 	for (i = 0; i < n; i++)
-		if (!good)
+		if (!kept)
 			put_back(s, a + i, saved[i]);
 		else if (saved[i] != s->line[a + i])
 			free(saved[i]);
-	if (good)
+	if (kept)
 		keep(s, what);
-	return good;
+	return kept;
 }
 
 /* One round over everything that can be left out; how much was. */
@@ -608,8 +624,7 @@ settle(struct shrink *s, size_t i)
 		return 0;
 	for (k = 0; k < nitems(forms) && !over(s); k++) {
 		s->line[i] = xasprintf(forms[k], who);
-		if (strcmp(s->line[i], old) != 0 &&
-		    trials(s, TRIALS, s->need) >= s->need) {
+		if (strcmp(s->line[i], old) != 0 && good(s)) {
 			free(old);
 			s->kept++;
 			take_steps(s);
