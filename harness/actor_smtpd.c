@@ -16,6 +16,7 @@
 #include "parser.h"
 #include "plugin.h"
 #include "regex.h"
+#include "relay.h"
 #include "run.h"
 #include "sandbox.h"
 
@@ -87,7 +88,7 @@ smtpd_prepare(struct actor *a)
 	d->actor = a;
 	d->logfd = -1;
 	d->log = json_array();
-	return 0;
+	return relay_open(a->run);
 }
 
 /* The port a client of the scenario wants to find open and nobody of ours has. */

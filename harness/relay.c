@@ -199,23 +199,25 @@ hub_accept(int fd, short what, void *arg)
 	event_add(r->ev, NULL);
 }
 
-static struct relay_hub *
-hub_new(struct run *run)
+int
+relay_open(struct run *run)
 {
 	struct relay_hub *hub;
 	struct sockaddr_un sun;
 	socklen_t len = relay_addr(&sun);
 	int fd;
 
+	if (run->relay_hub != NULL)
+		return 0;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1 || bind(fd, (struct sockaddr *)&sun, len) == -1 ||
 	    listen(fd, 64) == -1) {
 		run_error(run, "no socket for relays: %s", strerror(errno));
 		if (fd != -1)
 			close(fd);
-		return NULL;
+		return -1;
 	}
-	hub = xcalloc(1, sizeof(*hub));
+	hub = run->relay_hub = xcalloc(1, sizeof(*hub));
 	hub->run = run;
 	hub->fd = fd;
 	TAILQ_INIT(&hub->relays);
@@ -223,7 +225,7 @@ hub_new(struct run *run)
 	hub->ev = event_new(run->base, fd, EV_READ | EV_PERSIST, hub_accept,
 	    hub);
 	event_add(hub->ev, NULL);
-	return hub;
+	return 0;
 }
 
 int
@@ -231,7 +233,7 @@ relay_expect(struct run *run, const char *name, const struct relay_user *user)
 {
 	struct expected *e;
 
-	if (run->relay_hub == NULL && (run->relay_hub = hub_new(run)) == NULL)
+	if (relay_open(run) == -1)
 		return -1;
 	e = xcalloc(1, sizeof(*e));
 	e->name = name;

@@ -82,6 +82,12 @@ struct relay_user {
  */
 int	 relay_install(const char *root);
 /*
+ * Hear relays, also those that nobody expects: that is then an error of the
+ * script, whenever smtpd starts them.  Call inside the sandbox.  -1 after
+ * run_error().
+ */
+int	 relay_open(struct run *);
+/*
  * Relays of that name belong to this user, which stays the caller's.  Call
  * inside the sandbox and before the daemon starts.  -1 after run_error().
  */

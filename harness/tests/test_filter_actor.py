@@ -238,7 +238,7 @@ smtpd d {
 }
 """ + MAIL % 250)
     assert result.code == 2, result.text
-    assert "g: relay: nobody plays a filter" in result.end["reason"]
+    assert 'nobody plays "g"' in result.end["reason"]
     result = play(tmp_path, """
 smtpd d {
     filter "g" proc-exec "/run/smtpdtest/relay g"
