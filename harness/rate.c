@@ -19,3 +19,17 @@ rate_interval(uint64_t hits, uint64_t n, double *lo, double *hi)
 	*lo = mid - half < 0 ? 0 : mid - half;
 	*hi = mid + half > 1 ? 1 : mid + half;
 }
+
+void
+rate_test(struct rate_test *t, double good, double bad, double error)
+{
+	t->hit = log(good / bad);
+	t->miss = log((1 - good) / (1 - bad));
+	t->enough = log((1 - error) / error);
+}
+
+double
+rate_evidence(const struct rate_test *t, uint64_t hits, uint64_t misses)
+{
+	return (double)hits * t->hit + (double)misses * t->miss;
+}
