@@ -64,7 +64,7 @@ struct shrink {
 /* --- shrink_draft.c */
 
 void	 draft_copy(struct draft *, const struct draft *);
-void	 draft_clear(struct draft *);
+void	 draft_free(struct draft *);
 /* Text, which is taken apart, but not what an earlier shrink has said in it. */
 void	 draft_take(struct draft *, char *);
 /* Allocated. */

@@ -9,8 +9,8 @@
 #include "shrink.h"
 #include "util.h"
 
-void
-draft_clear(struct draft *d)
+static void
+clear(struct draft *d)
 {
 	while (d->n > 0)
 		free(d->line[--d->n]);
@@ -18,11 +18,19 @@ draft_clear(struct draft *d)
 }
 
 void
+draft_free(struct draft *d)
+{
+	clear(d);
+	free(d->made.line);
+	memset(d, 0, sizeof(*d));
+}
+
+void
 draft_copy(struct draft *to, const struct draft *from)
 {
 	size_t	 i;
 
-	draft_clear(to);
+	clear(to);
 	for (i = 0; i < from->n; i++)
 		to->line[i] = from->line[i] == NULL ? NULL :
 		    xstrdup(from->line[i]);
@@ -51,7 +59,7 @@ draft_take(struct draft *d, char *text)
 {
 	char	*line;
 
-	draft_clear(d);
+	clear(d);
 	while ((line = strsep(&text, "\n")) != NULL) {
 		if (is_head(line))
 			continue;
