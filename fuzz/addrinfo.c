@@ -157,11 +157,63 @@ answer_addresses(const struct net_query *q, struct dm *m)
 }
 
 /*
- * Letters, digits, hyphens and underscores, RFC 952 and 1123 but for the last;
- * hyphens and underscores not at the ends of a label.  That is libasr's own
- * function.  Where the C library has one it is taken: glibc's minds only a hyphen
- * at the very beginning, and the sizes, RFC 1035 2.3.4.
+ * Letters, digits, hyphens and underscores, RFC 952 and 1123 but for the last.
+ * Where the C library has a function for that it is taken: glibc's minds a hyphen
+ * only at the very beginning, and the sizes, RFC 1035 2.3.4, and reads escapes,
+ * RFC 1035 5.1.
  */
+#ifdef __GLIBC__
+#define LAST_ESCAPE	256	/* a backslash at the end */
+
+/* The next octet of "x", "\x" or "\120"; -1 if it is wrong. */
+static int
+next_octet(const char **p)
+{
+	int c = (unsigned char)*(*p)++, i;
+
+	if (c != '\\')
+		return (c);
+	if (**p == '\0')
+		return (LAST_ESCAPE);
+	c = (unsigned char)*(*p)++;
+	if (!isdigit(c))
+		return (c);
+	for (c -= '0', i = 0; i < 2; i++) {
+		if (!isdigit((unsigned char)**p))
+			return (-1);
+		c = c * 10 + *(*p)++ - '0';
+	}
+	return (c > 255 ? -1 : c);
+}
+
+static int
+is_host_name(const char *s)
+{
+	size_t label = 0, all = 0;
+	int c;
+
+	while (*s != '\0') {
+		if (*s == '.') {
+			if (label == 0)
+				return (0);
+			label = 0;
+			all++;
+			s++;
+			continue;
+		}
+		if ((c = next_octet(&s)) == LAST_ESCAPE)
+			break;
+		if (c == -1 || label == 63 || all > 253 ||
+		    (c == '-' && all == 0) ||
+		    (!isalnum(c) && c != '-' && c != '_'))
+			return (0);
+		label++;
+		all++;
+	}
+	return (1);
+}
+#else
+/* libasr's own: hyphens and underscores not at the ends of a label. */
 static int
 is_host_name(const char *s)
 {
@@ -169,28 +221,18 @@ is_host_name(const char *s)
 
 	for (i = 0; s[i] != '\0'; i++) {
 		if (s[i] == '.') {
-#ifdef __GLIBC__
-			if (label == 0)
-				return (0);
-#endif
 			label = 0;
 			continue;
 		}
 		label++;
-#ifdef __GLIBC__
-		if (label > 63 || i > 253 || (s[i] == '-' && i == 0) ||
-		    (!isalnum((unsigned char)s[i]) && s[i] != '-' &&
-		    s[i] != '_'))
-			return (0);
-#else
 		if (!isalnum((unsigned char)s[i]) && ((s[i] != '-' &&
 		    s[i] != '_') || label == 1 || s[i + 1] == '.' ||
 		    s[i + 1] == '\0'))
 			return (0);
-#endif
 	}
 	return (1);
 }
+#endif
 
 /* The first PTR record that leads to a host name, through CNAMEs in order. */
 static void
