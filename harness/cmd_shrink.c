@@ -30,6 +30,7 @@ prepare(struct shrink *s)
 {
 	char	 msg[512], *text;
 	size_t	 len;
+	int	 none;
 
 	if ((s->j = finding_load(s->finding, msg, sizeof(msg))) == NULL)
 		errx(EX_SETUP, "%s", msg);
@@ -41,10 +42,13 @@ prepare(struct shrink *s)
 	s->seed = cli_random_seed();
 	s->t0 = now_us();
 	expect_crash(s, s->j);
-	/* ended before it was written: there is nothing to go on from */
-	if (!s->resume || (access(s->path, F_OK) == -1 && errno == ENOENT)) {
+	none = access(s->path, F_OK) == -1 && errno == ENOENT;
+	if (!s->resume || none) {
+		s->resume = 0;
 		finding_script(s);
-		save(s);
+		/* an earlier one stays until this one has crashed */
+		if (none)
+			save(s);
 		return;
 	}
 	if ((text = read_file(s->path, &len, 1 << 24)) == NULL)
@@ -100,6 +104,8 @@ interrupted(const struct shrink *s)
 {
 	if (s->signo == 0)
 		return;
+	if (s->tty)
+		putchar('\n');
 	printf("interrupted; \"--resume\" goes on from %s\n", s->path);
 	fflush(stdout);
 	cli_reraise(s->signo);
@@ -131,36 +137,43 @@ at_most(uint64_t n, uint64_t max)
 	return n < max ? n : max;
 }
 
-/* A script that crashes more surely, or as surely and shorter. */
+/*
+ * Far surer, or else shorter; of two that are short enough the surer one.  What
+ * is a hit more or less of so few runs may be chance.
+ */
 static int
 is_better(const struct draft *a, const struct draft *b)
 {
 	uint64_t	 ha = at_most(a->hits, SURE), hb = at_most(b->hits, SURE);
+	size_t		 na = draft_size(a), nb = draft_size(b);
 
-	return b->n == 0 || ha > hb ||
-	    (ha == hb && draft_size(a) < draft_size(b));
+	if (ha > hb * 2 || hb > ha * 2)
+		return ha > hb;
+	if ((na > SHORT || nb > SHORT || ha == hb) && na != nb)
+		return na < nb;
+	return ha > hb;
 }
 
 /* Another finding may shrink to a better script than this one. */
 static void
 attempts(struct shrink *s)
 {
+	draft_copy(&s->best, &s->now);
 	do {
 		reduce(s);
 		measure(s);
 		if (s->signo != 0)
 			return;
-		if (is_better(&s->now, &s->best)) {
-			s->second = 0;
+		if (is_better(&s->now, &s->best))
 			draft_copy(&s->best, &s->now);
-			save(s);
-		}
+		draft_copy(&s->now, &s->best);
+		s->second = 0;
+		save(s);
 		s->second = 1;
 		if (s->tty)
 			putchar('\n');
 	} while ((s->best.hits < SURE || draft_size(&s->best) > SHORT) &&
 	    !over(s) && surer(s, at_most(s->best.hits, SURE - 1), 0.5));
-	draft_copy(&s->now, &s->best);
 }
 
 static int
@@ -171,10 +184,14 @@ shrink(struct shrink *s)
 	    draft_size(&s->now), jstr(s->j, "signature"));
 	fflush(stdout);
 	steady(s, 0);
-	tell(s, "as it was found");
-	surer(s, s->now.hits, 1.0 / 3);
-	if (s->now.hits < FAIR)
+	tell(s, "to begin with");
+	if (s->now.hits > 0)
+		save(s);
+	if (!s->resume || s->now.hits == 0) {
 		surer(s, s->now.hits, 1.0 / 3);
+		if (s->now.hits < FAIR)
+			surer(s, s->now.hits, 1.0 / 3);
+	}
 	interrupted(s);
 	if (s->now.hits == 0) {
 		warnx("%s: the crash does not show again, nor in other runs; "

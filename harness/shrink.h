@@ -17,6 +17,7 @@
 #define FINAL		20	/* runs to measure the rate of a script */
 #define SURE		18	/* of FINAL: no surer one is looked for */
 #define LINES_MAX	4000
+#define WATCHDOG	60	/* s, and the scenario's own timeout */
 
 /* A script line by line; what is left out is NULL.  All of it is its own. */
 struct draft {
@@ -37,17 +38,16 @@ struct shrink {
 	char		*spec;
 	char		*path;		/* of the script so far */
 	struct draft	 now;
-	struct draft	 best;		/* of those that are done, if n > 0 */
-	int		 second;	/* one is done, and stays for now */
+	struct draft	 best;		/* of those that are done */
+	int		 second;	/* the file holds that one, for now */
 	uint64_t	 tried, kept, seed;
 	int		 signo;
 	/* how often it has to crash */
-	double		 rate;		/* of what candidates are made of */
 	struct rate_test alike;		/* for a candidate to be kept */
 	/* the trials of one candidate */
 	struct job	 job[64];
 	const struct scenario *sc;
-	uint64_t	 want, started, ended, hits;
+	uint64_t	 want, started, ended, hits, misses;
 	const struct rate_test *test;	/* decides; NULL: all are counted */
 	uint64_t	 refused[4096];	/* hashes of those that were not kept */
 	size_t		 nrefused;
@@ -98,9 +98,12 @@ void	 draft_tidy(struct draft *);
  * one they are counted only, in s->hits.
  */
 int	 trials(struct shrink *, uint64_t n, const struct rate_test *);
-/* The next of them; also of another kind of run. */
+/* The next of them, NULL if they cannot be made. */
 struct job *trial_job(struct shrink *);
-void	 trial_end(struct shrink *, json_t *);
+/* 1: it was a hit. */
+int	 trial_end(struct shrink *, json_t *);
+/* If they could not be made, say so, and exit. */
+void	 trial_errors(const struct shrink *);
 /* How long a run with a crash took, in us; of an end or a finding. */
 uint64_t crash_time(const json_t *);
 /* A script made of this run has not been played yet. */
@@ -115,7 +118,7 @@ void	 hold(struct shrink *);
 int	 good(struct shrink *);
 /* What is left of the time has to do for checking and measuring it. */
 int	 over(const struct shrink *);
-/* Into the file, unless it holds one that is done. */
+/* Into the file, unless it holds another for now. */
 void	 save(const struct shrink *);
 void	 tell(const struct shrink *, const char *what);
 

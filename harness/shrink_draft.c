@@ -1,7 +1,5 @@
 /* A script on its way to a shorter one. */
 #include <err.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -18,8 +18,6 @@
 #include "shrink.h"
 #include "util.h"
 
-#define WATCHDOG	60	/* s */
-
 /* The scenario it was found with. */
 static struct scenario *
 original(const struct shrink *s, char **text)
@@ -94,9 +92,7 @@ on_event(void *arg, json_t *ev)
 
 	if (strcmp(jstr(ev, "event"), "end") != 0)
 		return;
-	s->hits = 0;
-	trial_end(s, ev);
-	if (s->hits > 0 && s->found == NULL)
+	if (trial_end(s, ev) && s->found == NULL)
 		s->found = json_incref(ev);
 }
 
@@ -112,7 +108,7 @@ useless(void *arg, uint64_t age)
 	const struct shrink	*s = arg;
 
 	(void)age;
-	return s->found != NULL;
+	return s->found != NULL || now_us() > s->until;
 }
 
 /* The next run that shows it, as a script; 0 if there is none in time. */
@@ -121,7 +117,8 @@ find_run(struct shrink *s, const struct scenario *sc)
 {
 	struct pool	 pool = { .next = next, .event = on_event,
 			     .tick = tick, .useless = useless, .arg = s,
-			     .watchdog = WATCHDOG,
+			     .watchdog = WATCHDOG + (unsigned int)(sc->timeout /
+			     1000000),
 			     .parallel = (unsigned int)s->parallel };
 	const char	*choices;
 	FILE		*fp;
@@ -130,6 +127,7 @@ find_run(struct shrink *s, const struct scenario *sc)
 	s->started = 0;
 	s->test = NULL;
 	s->signo = pool_run(&pool);
+	trial_errors(s);
 	if (s->found == NULL || s->signo != 0)
 		return 0;
 	choices = jstr(s->found, "choices");
@@ -149,14 +147,18 @@ void
 steady(struct shrink *s, uint64_t hits)
 {
 	struct draft	 was = { 0 };
+	int		 second = s->second;
 
 	if (measure(s) <= hits)
 		return;
 	hold(s);
 	draft_copy(&was, &s->now);
+	s->second = 1;
 	/* chance may have made them seem as good */
-	if (settle_all(s) > 0 && measure(s) * 5 < was.hits * 4)
+	if (settle_all(s) > 0 && (measure(s) * 5 < was.hits * 4 ||
+	    s->now.hits <= hits))
 		draft_copy(&s->now, &was);
+	s->second = second;
 	draft_free(&was);
 }
 
@@ -168,7 +170,7 @@ is_surer(struct shrink *s, uint64_t hits)
 	struct rate_test	 t;
 
 	rate_test(&t, bad < 0.6 ? bad + 0.3 : 0.95, bad, 0.2);
-	if (!trials(s, FINAL / 2, &t))
+	if (!trials(s, FINAL / 2, &t) || over(s))
 		return 0;
 	steady(s, hits);
 	return s->now.hits > hits;
@@ -198,6 +200,9 @@ surer(struct shrink *s, uint64_t hits, double share)
 	}
 	draft_copy(&s->now, &was);
 	draft_free(&was);
+	/* the highest of several numbers is higher than the rate */
+	if (better)
+		measure(s);
 	free(text);
 	script_free(sc);
 	return better;

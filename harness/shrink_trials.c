@@ -14,7 +14,6 @@
 #include "shrink.h"
 #include "target.h"
 
-#define WATCHDOG	60		/* s */
 #define TRIALS		40		/* of a candidate, at most */
 #define ALIKE		0.6		/* of the rate is not the same rate */
 #define ALIKE_ERROR	0.1
@@ -56,7 +55,7 @@ trial_job(struct shrink *s)
 static double
 evidence(const struct shrink *s, uint64_t more)
 {
-	return rate_evidence(s->test, s->hits + more, s->ended - s->hits);
+	return rate_evidence(s->test, s->hits + more, s->misses);
 }
 
 static int
@@ -105,7 +104,7 @@ useless(void *arg, uint64_t age)
 	return decided(s) || (!s->patient && age > patience(s));
 }
 
-static void
+static int
 take_hit(struct shrink *s, const json_t *ev)
 {
 	s->hits++;
@@ -114,29 +113,48 @@ take_hit(struct shrink *s, const json_t *ev)
 	    "steps"));
 	if (crash_time(ev) > s->slow)
 		s->slow = crash_time(ev);
+	return 1;
 }
 
-void
+int
 trial_end(struct shrink *s, json_t *ev)
 {
 	struct buf	 sig = { 0 };
+	int		 hit;
 
 	s->ended++;
-	if (json_is_true(json_object_get(ev, "ended")))
-		return;
+	/* the others were ended because of that */
+	if (decided(s))
+		return 0;
+	if (json_is_true(json_object_get(ev, "ended"))) {
+		s->misses++;
+		return 0;
+	}
 	/* one that could not be made is no answer: another in its place */
 	if (verdict_of(ev) == V_ERROR || verdict_of(ev) == V_SKIP) {
 		s->want++;
 		s->errors++;
 		free(s->reason);
 		s->reason = xstrdup(jstr(ev, "reason"));
-		return;
+		return 0;
 	}
 	s->errors = 0;
-	if (finding_signature(ev, &sig) &&
-	    strcmp(sig.data, jstr(s->j, "signature")) == 0)
-		take_hit(s, ev);
+	hit = finding_signature(ev, &sig) &&
+	    strcmp(sig.data, jstr(s->j, "signature")) == 0;
 	buf_free(&sig);
+	if (hit)
+		return take_hit(s, ev);
+	s->misses++;
+	return 0;
+}
+
+void
+trial_errors(const struct shrink *s)
+{
+	if (s->errors >= ERRORS_MAX)
+		errx(EX_SETUP, "%llu runs in a row could not be made, the "
+		    "last: %s\n\"--resume\" goes on from %s",
+		    (unsigned long long)s->errors, s->reason, s->path);
 }
 
 static void
@@ -187,10 +205,7 @@ play(struct shrink *s, const char *text)
 	s->took += now_us() - began;
 	s->played += s->ended;
 	script_free(sc);
-	if (s->errors >= ERRORS_MAX)
-		errx(EX_SETUP, "%llu runs in a row could not be made, the "
-		    "last: %s\n\"--resume\" goes on from %s",
-		    (unsigned long long)s->errors, s->reason, s->path);
+	trial_errors(s);
 }
 
 int
@@ -198,18 +213,20 @@ trials(struct shrink *s, uint64_t n, const struct rate_test *test)
 {
 	char		*text = draft_text(&s->now);
 	uint64_t	 hash = fnv64(text, strlen(text));
-	int		 passed;
+	int		 known = test != NULL && was_refused(s, hash), passed;
 
 	s->want = n;
 	s->test = test;
-	s->started = s->ended = s->hits = s->slow = 0;
+	s->started = s->ended = s->hits = s->misses = s->slow = 0;
 	json_decref(s->steps);
 	s->steps = NULL;
-	if (s->signo == 0 && (test == NULL || !was_refused(s, hash)))
+	if (s->signo == 0 && !known)
 		play(s, text);
 	free(text);
-	passed = s->signo == 0 && (test == NULL || evidence(s, 0) > 0);
-	if (s->signo == 0 && !passed)
+	if (s->signo != 0 || known)
+		return 0;
+	passed = test == NULL || evidence(s, 0) > 0;
+	if (!passed)
 		s->refused[s->nrefused++ % nitems(s->refused)] = hash;
 	return passed;
 }
@@ -240,22 +257,17 @@ measure(struct shrink *s)
 {
 	trials(s, FINAL, NULL);
 	take_steps(s);
-	s->rate = (double)s->hits / FINAL;
 	return s->now.hits = s->hits;
-}
-
-/* No rate is certain, nor is none. */
-static double
-uncertain(double p)
-{
-	return p > 0.95 ? 0.95 : p < 0.05 ? 0.05 : p;
 }
 
 void
 hold(struct shrink *s)
 {
-	s->rate = uncertain((double)s->now.hits / FINAL);
-	rate_test(&s->alike, s->rate, ALIKE * s->rate, ALIKE_ERROR);
+	double	 p = (double)s->now.hits / FINAL;
+
+	/* no rate is certain, nor is none */
+	p = p > 0.95 ? 0.95 : p < 0.05 ? 0.05 : p;
+	rate_test(&s->alike, p, ALIKE * p, ALIKE_ERROR);
 }
 
 int
@@ -288,8 +300,9 @@ tell(const struct shrink *s, const char *what)
 {
 	uint64_t	 us = now_us() - s->t0;
 
-	printf("%s%zu lines, %.0f %%, %llu tried, %llu kept, %s, %llu s left%s",
-	    s->tty ? "\r\033[K" : "", draft_size(&s->now), 100 * s->rate,
+	printf("%s%zu lines, %llu of %d, %llu tried, %llu kept, %s, %llu s "
+	    "left%s", s->tty ? "\r\033[K" : "", draft_size(&s->now),
+	    (unsigned long long)s->now.hits, FINAL,
 	    (unsigned long long)s->tried, (unsigned long long)s->kept, what,
 	    (unsigned long long)(us > s->seconds * 1000000 ? 0 :
 	    s->seconds - us / 1000000), s->tty ? "" : "\n");

@@ -21,8 +21,9 @@
 #define UNITS		100	/* lines with an answer */
 #define NEEDED		3	/* of them, without which it never crashes */
 #define HELPING		7	/* of them, each of which makes it likelier */
-#define RUNS		1500	/* are what ten minutes have time for */
+#define RUNS		2000	/* are what ten minutes have time for */
 #define SEEDS		20
+#define AT_ONCE		8
 
 static double	first;		/* the rate of the whole script */
 static double	help;		/* what is left of it without one that helps */
@@ -67,16 +68,16 @@ true_rate(const struct draft *d)
 	return count(d, "NEEDED") == NEEDED ? p : 0;
 }
 
-/* The end of a run, with a crash or without. */
+/* The end of a run: its verdict, and that is a crash if it failed. */
 static json_t *
-end(int hit)
+end(const char *verdict)
 {
 	json_t	*ev;
 
-	ev = json_pack("{s:s, s:s, s:f, s:[], s:{s:[]}}", "event", "end",
-	    "verdict", hit ? "fail" : "pass", "seconds", 0.2, "failures",
-	    "stats", "steps");
-	if (hit)
+	ev = json_pack("{s:s, s:s, s:s, s:f, s:[], s:{s:[]}}", "event", "end",
+	    "verdict", verdict, "reason", "chance", "seconds", 0.2,
+	    "failures", "stats", "steps");
+	if (strcmp(verdict, "fail") == 0)
 		json_array_append_new(json_object_get(ev, "failures"),
 		    json_pack("{s:s, s:s, s:s, s:s}", "oracle", "crash", "who",
 		    "smtpd: lookup", "where", "", "got",
@@ -84,19 +85,33 @@ end(int hit)
 	return ev;
 }
 
+static int
+chance(double p)
+{
+	return (double)(choice_mix(&dice) >> 11) / 0x1p53 < p;
+}
+
+/* As many at once as there may be; each third cannot be made. */
 int
 __wrap_pool_run(const struct pool *pool)
 {
 	const struct shrink	*s = pool->arg;
 	double			 p = true_rate(&s->now);
+	int			 playing = 0;
 	json_t			*ev;
 
-	for (; pool->next(pool->arg) != NULL; runs++) {
-		ev = end((double)(choice_mix(&dice) >> 11) / 0x1p53 < p);
+	for (;;) {
+		while (playing < AT_ONCE && pool->next(pool->arg) != NULL)
+			playing++;
+		if (playing-- == 0)
+			return 0;
+		ev = end(runs++ % 3 == 0 ? "error" : chance(p) ? "fail" :
+		    "pass");
+		if (pool->useless(pool->arg, 0))
+			json_object_set_new(ev, "ended", json_true());
 		pool->event(pool->arg, ev);
 		json_decref(ev);
 	}
-	return 0;
 }
 
 static void
@@ -125,7 +140,7 @@ shrunk(uint64_t seed)
 	static struct catalogue	 catalogue;
 	static char		 path[] = "x.smtp";
 	struct buf		 sig = { 0 };
-	json_t			*ev = end(1);
+	json_t			*ev = end("fail");
 
 	assert_true(finding_signature(ev, &sig));
 	s = (struct shrink){ .target = &target, .catalogue = &catalogue,
