@@ -22,8 +22,10 @@
 #include "util.h"
 
 #define DEFAULT_TIME	600		/* s */
-#define SHORT		25		/* lines: no better script is looked for */
 #define FAIR		(FINAL / 2)	/* hits: worth shrinking */
+/* No better script is looked for. */
+#define GOOD		(FINAL * 3 / 4)	/* hits */
+#define SHORT		25		/* lines */
 
 static void
 prepare(struct shrink *s)
@@ -172,7 +174,7 @@ attempts(struct shrink *s)
 		s->second = 1;
 		if (s->tty)
 			putchar('\n');
-	} while ((s->best.hits < SURE || draft_size(&s->best) > SHORT) &&
+	} while ((s->best.hits < GOOD || draft_size(&s->best) > SHORT) &&
 	    !over(s) && surer(s, at_most(s->best.hits, SURE - 1), 0.5));
 }
 
