@@ -235,14 +235,8 @@ once(struct shrink *s)
 void
 reduce(struct shrink *s)
 {
-	int	 idle = 0;
-
 	hold(s);
 	s->nrefused = 0;
-	while (idle < 2 && !over(s)) {
-		idle = once(s) > 0 ? 0 : idle + 1;
-		/* by chance, perhaps: they get another one */
-		if (idle > 0)
-			s->nrefused = 0;
-	}
+	while (!over(s) && once(s) > 0)
+		;
 }

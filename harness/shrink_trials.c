@@ -15,8 +15,8 @@
 #include "target.h"
 
 #define TRIALS		40		/* of a candidate, at most */
-#define ALIKE		0.6		/* of the rate is not the same rate */
-#define ALIKE_ERROR	0.1
+#define ALIKE		0.7		/* of the rate is not the same rate */
+#define ALIKE_ERROR	0.05
 #define PATIENCE	2		/* so much longer than the slowest crash, */
 #define LEAST_US	1500000		/* or this long, a run may take, */
 #define FIRST_US	10000000	/* before a run of the script has crashed */
