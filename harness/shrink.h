@@ -86,7 +86,7 @@ void	 draft_put(struct draft *, size_t, char *);
 void	 draft_shift(struct draft *, const struct part *, char **);
 /* Without what only a script with more in it needed. */
 void	 draft_tidy(struct draft *);
-/* What only reads as a head of the script, see draft_take(). */
+/* How the lines begin that shrink puts above a script, see draft_take(). */
 #define HEAD_FROM	"# shrunk from a finding on "
 #define HEAD_SYMPTOM	"# symptom  "
 #define HEAD_RATE	"# rate     "
@@ -116,7 +116,7 @@ uint64_t measure(struct shrink *);
 void	 hold(struct shrink *);
 /* Does the script as it is now? */
 int	 good(struct shrink *);
-/* What is left of the time has to do for checking and measuring it. */
+/* What is left of the time has to do for measuring what there is. */
 int	 over(const struct shrink *);
 /* Into the file, unless it holds another for now. */
 void	 save(const struct shrink *);
