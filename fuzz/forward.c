@@ -54,17 +54,16 @@ write_file(const uint8_t *data, size_t size)
 		abort();
 }
 
-/* A line that is wrong ends a .forward, and is skipped in an included file. */
+/* Whether no line was wrong; go_on tells whether to go beyond one that was. */
 static int
-by_lines(struct expand *e, const uint8_t *data, size_t size, int go_on)
+by_lines(struct expand *e, struct fuzz_in *in, int go_on)
 {
-	struct fuzz_in in;
 	char *line;
 	int ok = 1;
 
-	for (fuzz_in(&in, data, size); in.left > 0 && (ok || go_on);) {
-		line = text_line(&in);
-		ok = expand_line(e, line, 0);
+	while (in->left > 0 && (ok || go_on)) {
+		line = text_line(in);
+		ok &= expand_line(e, line, 0);
 		free(line);
 	}
 	return ok;
@@ -84,42 +83,41 @@ same(struct expand *x, struct expand *y)
 	return a == NULL && b == NULL;
 }
 
+/* A line that is wrong ends a .forward. */
 static void
-forward(const uint8_t *data, size_t size, int plain)
+forward(struct expand *lines, struct fuzz_in *in, int plain)
 {
-	struct expand e, lines;
+	struct expand e;
+	size_t size = in->left;
 	int ret, ok;
 
 	start(&e);
-	start(&lines);
 	ret = forwards_get(dup(file), &e);
 	if (size >= MAX_SIZE && ret != -1)
 		fuzz_fail("a .forward of %zu octets: %d", size, ret);
-	ok = plain && size < MAX_SIZE && by_lines(&lines, data, size, 0);
-	if (plain && size < MAX_SIZE && lines.nb_nodes <= MAX_NODES) {
-		if (ret != (!ok ? -1 : lines.nb_nodes > 0))
+	ok = plain && size < MAX_SIZE && by_lines(lines, in, 0);
+	if (plain && size < MAX_SIZE && lines->nb_nodes <= MAX_NODES) {
+		if (ret != (!ok ? -1 : lines->nb_nodes > 0))
 			fuzz_fail("a .forward gives %d", ret);
-		if (!same(&e, &lines))
+		if (!same(&e, lines))
 			fuzz_fail("a .forward is not what its lines are");
 	}
 	expand_clear(&e);
-	expand_clear(&lines);
 }
 
+/* A line that is wrong is skipped in an included file: lines has those before. */
 static void
-include(const uint8_t *data, size_t size, int plain)
+include(struct expand *lines, struct fuzz_in *in, int plain)
 {
-	struct expand e, lines;
+	struct expand e;
 
 	start(&e);
-	start(&lines);
 	(void)aliases_expand_include(&e, file_name);
 	if (plain)
-		(void)by_lines(&lines, data, size, 1);
-	if (plain && !same(&e, &lines))
+		(void)by_lines(lines, in, 1);
+	if (plain && !same(&e, lines))
 		fuzz_fail("an included file is not what its lines are");
 	expand_clear(&e);
-	expand_clear(&lines);
 }
 
 /* With comments a file is what a .forward is. */
@@ -154,6 +152,8 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct expand lines;
+	struct fuzz_in in;
 	int plain;
 
 	if (size == 0)
@@ -162,7 +162,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	plain = size == 0 || (memchr(data, '#', size) == NULL &&
 	    memchr(data, '\\', size) == NULL && memchr(data, 0, size) == NULL);
 	write_file(data, size);
-	forward(data, size, plain);
-	include(data, size, plain);
+	start(&lines);
+	fuzz_in(&in, data, size);
+	forward(&lines, &in, plain);
+	include(&lines, &in, plain);
+	expand_clear(&lines);
 	return 0;
 }
