@@ -636,38 +636,11 @@ on_eof(void *arg, char dir)
 		filter_start_closed(&d->start);
 }
 
-static int
-is_broken(const struct drive_result *res, const char *id)
-{
-	size_t i;
-
-	for (i = 0; i < res->nbroken; i++)
-		if (strcmp(res->broken[i].id, id) == 0)
-			return 1;
-	return 0;
-}
-
-/* Most likely it did not bear what this pass is made for. */
-static void
-died_of(struct drive *d, int status)
-{
-	const struct drive_hostile *h = d->conf->hostile;
-
-	if (h == NULL || h->id == NULL || is_broken(d->res, h->id) ||
-	    (d->eof && WIFEXITED(status)))
-		return;
-	if (WIFSIGNALED(status))
-		drive_object(d, h->id, 0, "ended by signal %d: %s",
-		    WTERMSIG(status), h->text);
-	else
-		drive_object(d, h->id, 0, "exited with status %d: %s",
-		    WEXITSTATUS(status), h->text);
-}
-
 static void
 on_exited(void *arg, int status)
 {
 	struct drive *d = arg;
+	const struct drive_hostile *h = d->conf->hostile;
 	uint64_t now = drive_now(d);
 
 	d->exited = 1;
@@ -675,8 +648,10 @@ on_exited(void *arg, int status)
 		filter_start_ended(&d->start, status);
 		d->res->died = !d->eof && d->res->ready;
 		d->res->status = status;
+		/* most likely it did not bear what this pass is made for */
+		if (h != NULL && h->rule != 0)
+			filter_judge_cause(d->judge, h->rule);
 		filter_judge_exit(d->judge, now, status);
-		died_of(d, status);
 	}
 	if (d->log != NULL)
 		filter_log_note(d->log, now, WIFSIGNALED(status) ? "kill %d" :

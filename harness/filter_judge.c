@@ -867,6 +867,12 @@ filter_judge_eof(struct filter_judge *j, char dir, uint64_t usec)
 }
 
 void
+filter_judge_cause(struct filter_judge *j, int rule)
+{
+	j->cause = rule;
+}
+
+void
 filter_judge_exit(struct filter_judge *j, uint64_t usec, int status)
 {
 	struct judging g;

@@ -67,6 +67,11 @@ void	 filter_judge_line(struct filter_judge *, char dir, uint64_t usec,
 void	 filter_judge_time(struct filter_judge *, uint64_t usec);
 /* dir closed its side. */
 void	 filter_judge_eof(struct filter_judge *, char dir, uint64_t usec);
+/*
+ * If it ends badly before it says more, that breaks this rule, 30, 33 or 34,
+ * instead of F29.  Else what the daemon said last decides.
+ */
+void	 filter_judge_cause(struct filter_judge *, int rule);
 /* The filter is gone, with this wait(2) status. */
 void	 filter_judge_exit(struct filter_judge *, uint64_t usec, int status);
 /* Hand each well-formed line of the daemon's to fn as well. */

@@ -85,7 +85,7 @@ def test_libopensmtpd(tmp_path, protocol):
                        "--hostile", ",".join(["plain", *kinds]), "--",
                        built("filter-everything"), "/dev/null")
     # libopensmtpd 0.7 ends when a line has more fields than it knows
-    assert got.pop("extra-fields") - {"F29"} == {"F30"}, done.stdout
+    assert got.pop("extra-fields") == {"F30"}, done.stdout
     assert not any(got.values()), done.stdout
     assert done.returncode == 1
 
@@ -128,7 +128,10 @@ def test_broken(tmp_path, variant):
     done, got = broken(tmp_path, *RULES.get(variant, PLAIN), "--",
                        str(FILTERS / "broken.py"), variant)
     rule = variant.split("_")[0]
-    assert rule in set().union(*got.values()), done.stdout + done.stderr
+    rules = set().union(*got.values())
+    assert rule in rules, done.stdout + done.stderr
+    # what it does not bear is why it ends
+    assert rule not in ("F30", "F33", "F34") or "F29" not in rules, done.stdout
     assert done.returncode == 1
     assert re.search(rf"^  broken {rule}: ", done.stdout, re.M)
     assert re.search(rf"not conformant:.* {rule} ", done.stdout)
