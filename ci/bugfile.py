@@ -213,7 +213,7 @@ def check_fields(bug):
         for edit in bug.edits:
             need(edit.file == source, f"an edit of a filter is one of {source}")
     need(bug.one("check", default="no") in ("yes", "no"), "check: yes or no")
-    for name in bug.words("fuzz"):
+    for name in {w for v in VERSIONS for w in bug.words("fuzz", v)}:
         need((TOP / "fuzz" / f"{name}.c").exists(),
              f"fuzz: there is no fuzz target {name}")
     if bug.one("later") or bug.one("unseen"):
