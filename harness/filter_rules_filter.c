@@ -531,7 +531,8 @@ static void
 f33(struct judging *g)
 {
 	if (ended_badly(g) && g->j->cause == 33)
-		say_exit(g, " after an event of a session that was over");
+		say_exit(g, " after an event of a session that was over, "
+		    "or that it did not see begin");
 }
 
 static void
@@ -597,8 +598,8 @@ const struct rule rules_filter[] = {
 	{ { "F31", "after many sessions it has no more of anything", "*" },
 	    ON_RESOURCE, f31 },
 	{ { "F32", "what it says on stderr has bounds", "*" }, ON_STDERR, f32 },
-	{ { "F33", "it bears events of a session that is over", "*" },
-	    ON_EXIT, f33 },
+	{ { "F33", "it bears events of a session that is over, or that it "
+	    "did not see begin", "*" }, ON_EXIT, f33 },
 	{ { "F34", "it bears a transaction that never began", "*" },
 	    ON_EXIT, f34 },
 	{ { NULL, NULL, NULL }, 0, NULL }
