@@ -110,7 +110,7 @@ struct drive_hostile {
 	unsigned	 flags;
 	unsigned long	 sessions, parallel;	/* instead of those of the conf */
 	int		 extra;		/* smtpd would never: only on request */
-	int		 rule;		/* 30 for F30: a filter that dies of it breaks it */
+	int		 rule;		/* 30: to die of it breaks F30 */
 	int		 since;		/* protocol, 7 for 0.7; 0: any */
 };
 extern const struct drive_hostile drive_hostiles[];

@@ -135,7 +135,7 @@ take_script(struct shrink *s)
 }
 
 static void
-begin_with(struct shrink *s)
+measure_and_reduce(struct shrink *s)
 {
 	measure(s);
 	reduce(s);
@@ -175,7 +175,7 @@ shrunk_by(void (*how)(struct shrink *), uint64_t seed)
 static const struct draft *
 shrunk(uint64_t seed)
 {
-	return shrunk_by(begin_with, seed);
+	return shrunk_by(measure_and_reduce, seed);
 }
 
 static void
